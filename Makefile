@@ -1,0 +1,33 @@
+# Each target sets up what it needs; a set-up that is up to date is skipped.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/set-up
+
+.PHONY: table test check clean help
+
+table: $(SETUP)  ## fill results/table.csv (the demo, unless config.yaml says otherwise)
+	$(BIN)/snakemake --cores all results/table.csv
+	@cat results/table.md
+
+test: $(SETUP)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(SETUP)  ## format, types, lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+clean:  ## remove the set-up; results and cache stay
+	rm -rf $(VENV)
+
+help:
+	@sed -n 's/^\([a-z]*\):.*##/\1 /p' $(MAKEFILE_LIST)
+
+# Written last, so a set-up that was broken off is done again.
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[demo,test,check]'
+	touch $@

@@ -1,0 +1,192 @@
+"""The house rules: who may import whom, and one door for each foreign library."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "unipool"
+
+NOUNS = {"manifest", "trials", "cache", "checkpoint", "embeddings"}
+VERBS = {"prepare", "fetch", "extract", "train", "embed", "score", "tabulate"}
+DOORS = {
+    "zarr": {"cache"},
+    "transformers": {"backbone"},
+    "huggingface_hub": {"backbone"},
+    "soundfile": {"audio"},
+    "soxr": {"audio"},
+    "av": {"audio"},
+    "h5py": {"embeddings"},
+}
+
+
+def modules():
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def imports_of(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def our_imports_of(path):
+    return {
+        name.removeprefix("unipool.").split(".")[0]
+        for name in imports_of(path)
+        if name.startswith("unipool.")
+    }
+
+
+def test_nouns_and_verbs_are_there():
+    assert set(modules()) >= NOUNS | VERBS
+
+
+@pytest.mark.parametrize("noun", sorted(NOUNS))
+def test_a_noun_imports_nothing_of_ours(noun):
+    assert our_imports_of(PACKAGE / f"{noun}.py") == set()
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_a_verb_imports_no_other_verb(verb):
+    assert our_imports_of(PACKAGE / f"{verb}.py") & VERBS == set()
+
+
+def test_parts_import_no_verb():
+    guilty = {
+        name
+        for name, path in modules().items()
+        if name not in VERBS and our_imports_of(path) & VERBS
+    }
+
+    assert guilty == set()
+
+
+def test_nobody_imports_in_a_circle():
+    graph = {
+        name: our_imports_of(path)
+        for name, path in modules().items()
+        if "." not in name and name != "__init__"
+    }
+
+    def reaches_itself(start):
+        seen, stack = set(), list(graph[start])
+        while stack:
+            name = stack.pop()
+            if name not in seen:
+                seen.add(name)
+                stack.extend(graph.get(name, ()))
+        return start in seen
+
+    assert [name for name in graph if reaches_itself(name)] == []
+
+
+@pytest.mark.parametrize("library", sorted(DOORS))
+def test_a_foreign_library_has_one_door(library):
+    users = {
+        name
+        for name, path in modules().items()
+        if library in {module.split(".")[0] for module in imports_of(path)}
+    }
+
+    assert users <= DOORS[library]
+
+
+def test_the_package_does_not_know_the_workflow():
+    guilty = {
+        name
+        for name, path in modules().items()
+        if {module.split(".")[0] for module in imports_of(path)}
+        & {"snakemake", "workflow", "yaml"}
+    }
+
+    assert guilty == set()
+
+
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "workflow/scripts").glob("*.py")), ids=lambda p: p.stem
+)
+def test_an_adapter_calls_the_verb_of_its_own_name(script):
+    tree = ast.parse(script.read_text("utf-8"))
+    verbs = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and node.module.removeprefix("unipool.") in VERBS
+        for alias in node.names
+        if alias.name.islower()
+    }
+
+    assert verbs == {script.stem}
+    assert len(script.read_text("utf-8").splitlines()) <= 40
+
+
+def test_each_rule_has_its_script_and_its_log_folder():
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        text = path.read_text("utf-8")
+        for name, body in re.findall(
+            r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE
+        ):
+            assert f'"../scripts/{name}.py"' in body
+            assert f'"logs/{name}/' in body
+            assert f'"benchmarks/{name}/' in body
+
+
+def test_modules_and_functions_stay_small():
+    long_modules = {
+        name: len(path.read_text("utf-8").splitlines())
+        for name, path in modules().items()
+        if len(path.read_text("utf-8").splitlines()) > 330
+    }
+
+    assert long_modules == {}
+
+
+def pip_part(environment):
+    dependencies = yaml.safe_load(environment.read_text("utf-8"))["dependencies"]
+    return next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
+
+
+def test_environment_yml_installs_this_package_with_the_tested_versions():
+    extras = set(re.findall(r"\w+", "demo,test,check"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+    constraint, package = pip_part(ROOT / "environment.yml")
+
+    assert constraint == "--constraint constraints.txt"
+    assert package == "--editable .[demo,test,check]"
+    assert extras <= set(project["optional-dependencies"])
+
+
+def test_constraints_pin_a_version_that_each_requirement_allows():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [
+        Requirement(line)
+        for lines in (
+            project["dependencies"],
+            *project["optional-dependencies"].values(),
+        )
+        for line in lines
+    ]
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            pin = Requirement(line)
+            (specifier,) = pin.specifier
+            assert specifier.operator == "=="
+            pins[pin.name.lower().replace("_", "-")] = specifier.version
+
+    for requirement in wanted:
+        pinned = pins[requirement.name.lower().replace("_", "-")]
+        assert requirement.specifier.contains(pinned), requirement

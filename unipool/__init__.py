@@ -1,0 +1,1 @@
+"""Compare speaker-verification backends on frozen encoders, from one cache."""

@@ -1,0 +1,20 @@
+"""The backends: from hidden states to an embedding.
+
+Each is built as ``Backend(num_layers, hidden_size, **options)``, where ``num_layers``
+counts all cached hidden states, layer 0 included, and called as
+``backend(hidden_states, mask)`` with axes (B, L, T, D) and (B, T); it gives (B, E) and
+has ``embedding_size``. It ignores padding, whatever stands there. A new backend is one
+module and one line here.
+"""
+
+from torch import nn
+
+from unipool.backends.last_layer import LastLayer
+from unipool.backends.unipool import UniPool
+from unipool.backends.weighted_sum import WeightedSum
+
+BACKENDS: dict[str, type[nn.Module]] = {
+    "unipool": UniPool,
+    "weighted-sum": WeightedSum,
+    "last-layer": LastLayer,
+}

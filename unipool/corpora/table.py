@@ -1,0 +1,65 @@
+"""A corpus that one describes in a CSV of one's own."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import pandas as pd
+
+
+OPTIONAL = ("utterance", "split")
+REQUIRED = ("path", "speaker")
+
+
+def read_table(
+    *, file: Path, root: Path | None = None, columns: dict[str, str] | None = None
+) -> pd.DataFrame:
+    """Read a CSV with path and speaker, perhaps utterance, split and metadata.
+
+    Args:
+        file: UTF-8 CSV with a header.
+        root: what relative paths are relative to; by default the file's folder.
+        columns: how the file calls them, where it differs: ``{speaker: talker_id}``.
+
+    Returns:
+        utterance (by default the path without extension), speaker, path, origin
+        (``file.csv:12``), split where there is one, and all other columns, as text.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it has no rows or lacks a column.
+    """
+    file = Path(file)
+    if not file.exists():
+        raise FileNotFoundError(f"{file}: no such file")
+    table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if table.empty:
+        raise ValueError(f"{file}: no rows")
+    found = list(table)
+    for name, theirs in (columns or {}).items():
+        if name not in (*REQUIRED, *OPTIONAL):
+            raise ValueError(
+                f"columns: {name} is none of {', '.join((*REQUIRED, *OPTIONAL))}"
+            )
+        if theirs not in found:
+            raise ValueError(_no_column(file, theirs, found))
+    names = {theirs: name for name, theirs in (columns or {}).items()}
+    # A column that the mapping's name would hide is not the one that was meant.
+    table = table.drop(columns=[n for n in names.values() if n in table]).rename(
+        columns=names
+    )
+    for name in REQUIRED:
+        if name not in table:
+            raise ValueError(_no_column(file, name, found))
+    if "utterance" not in table:
+        table["utterance"] = [Path(p).with_suffix("").as_posix() for p in table["path"]]
+    base = file.parent if root is None else Path(root)
+    return table.assign(
+        path=[str(base / path) for path in table["path"]],
+        origin=[f"{file}:{line}" for line in range(2, len(table) + 2)],
+    )
+
+
+def _no_column(file: Path, name: str, found: list[str]) -> str:
+    near = get_close_matches(name, found, n=1)
+    hint = f"; is it {near[0]!r}? Then say so under columns" if near else ""
+    return f"{file}: no column {name!r} among {', '.join(found)}{hint}"

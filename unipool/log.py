@@ -1,0 +1,81 @@
+"""What a job says: a log file to read afterwards, the same lines on the terminal."""
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 5.0
+"""A log that is read afterwards needs no more, and two jobs share one terminal."""
+
+
+class LoggedProgress(tqdm):
+    """A progress bar whose every refresh is one line of the log.
+
+    A bar that rewrites its line makes a log file unreadable, and two jobs that run at
+    the same time would write over each other.
+    """
+
+    monitor_interval = 0  # no thread that would only redraw
+
+    def __init__(
+        self,
+        iterable: Iterable[Any] | None = None,
+        *,
+        desc: str,
+        unit: str,
+        total: float | None = None,
+        initial: float = 0,
+        disable: bool = False,
+    ) -> None:
+        super().__init__(
+            iterable,
+            desc=desc,
+            unit=unit,
+            total=total,
+            initial=initial,
+            disable=disable,
+            mininterval=SECONDS_BETWEEN_LINES,
+            miniters=1,
+            bar_format="{desc} {n_fmt}/{total_fmt} {unit}{postfix}, {remaining} left",
+        )
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        logger.info(msg or str(self))
+
+
+@contextmanager
+def job_log(path: Path | str, job: str) -> Iterator[None]:
+    """Send what is logged in the block to a file and, with the job's name, to stderr.
+
+    A mistake of the user's (ValueError, OSError) ends the process with its message
+    alone; anything else is a fault of ours and leaves its traceback in the log.
+
+    Writes: ``path``, from its beginning.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setFormatter(logging.Formatter(f"[{job}] %(message)s"))
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.handlers = [to_file, to_terminal]
+    logging.captureWarnings(capture=True)
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        logger.error("error: %s", error)
+        sys.exit(1)
+    except Exception:
+        logger.exception("a fault in unipool itself; please report it with this log")
+        sys.exit(1)
+    finally:
+        to_file.close()

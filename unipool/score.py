@@ -1,0 +1,74 @@
+"""Score a trial list with the embeddings of one run, and measure the errors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unipool.checkpoint import read_checkpoint
+from unipool.embeddings import read_embeddings
+from unipool.metrics import eer, min_dcf
+from unipool.provenance import versions
+from unipool.scoring import cosine_scores
+from unipool.trials import read_trials
+
+
+def score(
+    *,
+    run: Path,
+    embeddings: Path,
+    trials: Path,
+    scores: Path,
+    metrics: Path,
+    key: dict[str, Any],
+) -> None:
+    """Write the score of each trial, and the metrics of all of them.
+
+    Args:
+        run: folder of the checkpoint.
+        embeddings: of the split that the trials speak of.
+        trials: trial list.
+        scores: CSV to write: enrolment, test, target, score.
+        metrics: JSON to write: ``key``, ``metrics``, ``costs``, ``versions``.
+        key: corpus, backbone, backend, seed and trials: the row's place in the table.
+
+    Reads: ``model.json``, embeddings, trials.
+    Writes: ``scores``, ``metrics``.
+
+    Raises:
+        ValueError: when a trial has no embedding, or one class has no trial.
+    """
+    listed = read_trials(trials)
+    content = read_embeddings(embeddings)
+    values = cosine_scores(
+        content.embeddings, content.utterances, listed, num_heads=content.num_heads
+    )
+    targets = listed["target"].to_numpy(bool)
+    info = read_checkpoint(run).info
+    caches = (info["caches"] | content.info["caches"]).values()
+    facts = {
+        "key": key,
+        "metrics": {
+            "num_trials": len(listed),
+            "eer": eer(values, targets),
+            "min_dcf_p01": min_dcf(values, targets, p_target=0.01),
+            "min_dcf_p05": min_dcf(values, targets, p_target=0.05),
+        },
+        "costs": {
+            "backend_parameters": info["backend_parameters"],
+            "extract_seconds": sum(cache["extract_seconds"] for cache in caches),
+            "train_seconds": info["train_seconds"],
+            "cache_bytes": sum(cache["bytes"] for cache in caches),
+        },
+        "versions": {"trained_with": info["versions"], "scored_with": versions()},
+    }
+    scores.parent.mkdir(parents=True, exist_ok=True)
+    partial = scores.with_name(scores.name + ".partial")
+    columns = listed[["enrolment", "test", "target"]]
+    columns.assign(score=values).to_csv(partial, index=False)
+    partial.replace(scores)
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    partial = metrics.with_name(metrics.name + ".partial")
+    partial.write_text(
+        json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    partial.replace(metrics)

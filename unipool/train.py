@@ -1,0 +1,342 @@
+"""Train one backend from the cache: the whole loop, written out.
+
+Everything random follows from the seed and the step, and the state is kept at each
+validation, so a training that was killed ends in the same weights as one that was not.
+
+Source: the published training code of UniPool (Kim et al., arXiv 2409.07770 v1): Adam,
+one-cycle learning rate with its momentum cycle, gradient clip, AAM-softmax; of the
+validations the one of lowest EER is kept, of equals the later.
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import OneCycleLR
+
+from unipool.backends import BACKENDS
+from unipool.batches import CropBatch, CropSampler, SplitCache, embed_utterances
+from unipool.cache import Cache
+from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
+from unipool.device import pick_device
+from unipool.lock import only_writer
+from unipool.log import LoggedProgress
+from unipool.losses import AAMSoftmax
+from unipool.metrics import eer
+from unipool.provenance import versions
+from unipool.scoring import cosine_scores
+from unipool.trials import read_trials
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a backend is trained; each number is the experiment's own.
+
+    Args:
+        steps: updates; with 0 the backend stays as it was initialised.
+        batch_size: crops in a batch.
+        crop_seconds: length of a crop.
+        learning_rate: the highest of the one-cycle schedule, which begins at 1/25 of
+            it and ends at 1/250,000.
+        warmup_fraction: share of the steps in which the learning rate rises.
+        gradient_clip: largest norm of the gradient of all parameters together.
+        validate_every: steps between two validations, at which the state is kept.
+        margin: of the AAM-softmax, in radians.
+        scale: of the AAM-softmax.
+        loss_heads: equal parts of the embedding that are compared separately.
+    """
+
+    steps: int
+    batch_size: int
+    crop_seconds: float
+    learning_rate: float
+    warmup_fraction: float
+    gradient_clip: float
+    validate_every: int
+    margin: float
+    scale: float
+    loss_heads: int
+
+
+@dataclass
+class Trainee:
+    """All that changes while a backend is trained."""
+
+    backend: nn.Module
+    loss: AAMSoftmax
+    optimizer: Adam
+    schedule: OneCycleLR
+    step: int = 0
+    seconds: float = 0.0
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        """Give it as tensors and plain values."""
+        stateful = {name: getattr(self, name).state_dict() for name in STATEFUL}
+        return stateful | {name: getattr(self, name) for name in PLAIN}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what ``state`` gave."""
+        for name in STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
+        for name in PLAIN:
+            setattr(self, name, state[name])
+
+
+STATEFUL = ("backend", "loss", "optimizer", "schedule")
+PLAIN = ("step", "seconds", "best", "history")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The trials that choose among the weights."""
+
+    cache: Cache
+    trials: pd.DataFrame
+    max_frames: int
+    num_heads: int
+
+    def eer(self, backend: nn.Module, device: torch.device) -> float:
+        """Verify the trials with the backend as it is now."""
+        embeddings = embed_utterances(
+            backend, self.cache, max_frames=self.max_frames, device=device
+        )
+        scores = cosine_scores(
+            embeddings, self.cache.utterances, self.trials, num_heads=self.num_heads
+        )
+        return eer(scores, self.trials["target"].to_numpy(bool))
+
+
+def train(
+    *,
+    run: Path,
+    train_split: SplitCache,
+    valid_split: SplitCache,
+    valid_trials: Path,
+    kind: str,
+    options: dict[str, Any],
+    training: Training,
+    seed: int,
+    definition: dict[str, Any],
+    device: str,
+    num_threads: int,
+    max_batch_seconds: float,
+    memory_gb: float,
+) -> None:
+    """Train a backend and keep the weights that verify the validation trials best.
+
+    Args:
+        run: folder of the checkpoint.
+        train_split: the utterances whose speakers it learns to tell apart.
+        valid_split: the utterances that ``valid_trials`` speak of.
+        valid_trials: trial list that chooses among the weights.
+        kind: name in ``BACKENDS``.
+        options: keyword arguments of that backend.
+        training: steps, learning rate and so on.
+        seed: of initial weights, crops and dropout.
+        definition: all settings that decide the result, kept in ``model.json``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        num_threads: of the CPU; the last digits of sums depend on it.
+        max_batch_seconds: of a validation batch, its padding included.
+        memory_gb: a split of at most this size is held in memory.
+
+    Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start.
+    Writes: ``model.safetensors``, ``history.csv`` and ``model.json`` in ``run``.
+
+    Raises:
+        ValueError: when a cache is not the expected one, there are fewer than two
+            speakers, or the loss is not finite.
+    """
+    torch.set_num_threads(num_threads)
+    torch.backends.cudnn.deterministic = True
+    run.mkdir(parents=True, exist_ok=True)
+    with only_writer(run / "lock"):
+        cache, rows = train_split.open(memory_gb=memory_gb)
+        valid_cache, _ = valid_split.open(memory_gb=memory_gb)
+        validation = Validation(
+            valid_cache,
+            read_trials(valid_trials),
+            max_frames=int(max_batch_seconds / valid_cache.frame_shift),
+            num_heads=training.loss_heads,
+        )
+        labels, speakers = pd.factorize(rows["speaker"], sort=True)
+        if len(speakers) < 2:
+            raise ValueError(
+                f"{train_split.manifest}: {len(speakers)} training speaker(s), a"
+                " backend learns to tell at least 2 apart; change the corpus's split"
+            )
+        sampler = CropSampler(
+            cache,
+            labels.astype(np.int64),
+            batch_size=training.batch_size,
+            crop_frames=round(training.crop_seconds / cache.frame_shift),
+            seed=seed,
+        )
+        torch.manual_seed(seed)
+        backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
+        loss = AAMSoftmax(
+            backend.embedding_size,
+            len(speakers),
+            margin=training.margin,
+            scale=training.scale,
+            num_heads=training.loss_heads,
+        )
+        trainee = _prepare(backend, loss, training, pick_device(device))
+        identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
+        state = read_state(run)
+        if state is not None and state.pop("identity") == identity:
+            trainee.restore(state)
+            logger.info("going on from step %d of an earlier start", trainee.step)
+        _loop(
+            trainee,
+            sampler,
+            validation,
+            training,
+            keep=lambda state: write_state(run, {"identity": identity, **state}),
+        )
+
+        pd.DataFrame(trainee.history).to_csv(run / "history.csv", index=False)
+        best = min(reversed(trainee.history), key=lambda row: row["valid_eer"])
+        write_checkpoint(
+            run,
+            trainee.best,
+            {
+                "kind": kind,
+                "options": options,
+                "num_layers": cache.num_layers,
+                "hidden_size": cache.hidden_size,
+                "loss_heads": training.loss_heads,
+                "seed": seed,
+                "num_speakers": len(speakers),
+                "best_step": best["step"],
+                "valid_eer": best["valid_eer"],
+                "backend_parameters": sum(p.numel() for p in backend.parameters()),
+                "train_seconds": round(trainee.seconds, 3),
+                "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
+                "definition": definition,
+                "versions": versions(),
+            },
+        )
+        remove_state(run)
+
+
+def _prepare(
+    backend: nn.Module, loss: AAMSoftmax, training: Training, device: torch.device
+) -> Trainee:
+    backend.to(device)
+    loss.to(device)
+    optimizer = Adam(
+        [*backend.parameters(), *loss.parameters()], lr=training.learning_rate
+    )
+    schedule = OneCycleLR(
+        optimizer,
+        max_lr=training.learning_rate,
+        total_steps=max(training.steps, 1),
+        pct_start=training.warmup_fraction,
+    )
+    return Trainee(backend, loss, optimizer, schedule)
+
+
+def _loop(
+    trainee: Trainee,
+    sampler: CropSampler,
+    validation: Validation,
+    training: Training,
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
+    """Update, validate and keep the state in turn, until all steps are done.
+
+    The first validation is of the untrained backend.
+    """
+    device = next(trainee.backend.parameters()).device
+    with LoggedProgress(
+        desc="train", unit="steps", total=training.steps, initial=trainee.step
+    ) as bar:
+        while not trainee.history or trainee.step < training.steps:
+            started = time.monotonic()
+            rounds_before = trainee.step // training.validate_every
+            last = min((rounds_before + 1) * training.validate_every, training.steps)
+            if not trainee.history:
+                last = 0
+            losses = []
+            for batch in sampler.batches(trainee.step, last):
+                losses.append(_update(trainee, batch, sampler.seed, training, device))
+                trainee.step += 1
+                rate = trainee.schedule.get_last_lr()[0]
+                bar.set_postfix_str(f", loss {losses[-1]:.3f}, lr {rate:.1e}", False)
+                bar.update()
+            _validate(trainee, validation, losses, device)
+            trainee.seconds += time.monotonic() - started
+            keep(trainee.state())
+
+
+def _update(
+    trainee: Trainee,
+    batch: CropBatch,
+    seed: int,
+    training: Training,
+    device: torch.device,
+) -> float:
+    """Take one step of the optimizer, give the loss before it."""
+    torch.manual_seed(_seed_of_step(seed, trainee.step))
+    states = batch.hidden_states.to(device).float()
+    mask = torch.ones(states.shape[0], states.shape[2], dtype=bool, device=device)
+    loss = trainee.loss(trainee.backend(states, mask), batch.labels.to(device))
+    value = loss.item()
+    if not math.isfinite(value):
+        raise ValueError(
+            f"the loss is {value} at step {trainee.step}; lower train.learning_rate"
+            f" ({training.learning_rate}) or train.gradient_clip"
+            f" ({training.gradient_clip})"
+        )
+    trainee.optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(
+        [*trainee.backend.parameters(), *trainee.loss.parameters()],
+        training.gradient_clip,
+    )
+    trainee.optimizer.step()
+    trainee.schedule.step()
+    return value
+
+
+def _validate(
+    trainee: Trainee,
+    validation: Validation,
+    losses: list[float],
+    device: torch.device,
+) -> None:
+    """Add a row to the history; remember the weights when they are the best so far."""
+    valid_eer = validation.eer(trainee.backend, device)
+    lowest = min((row["valid_eer"] for row in trainee.history), default=math.inf)
+    if valid_eer <= lowest:
+        trainee.best = {
+            name: tensor.detach().cpu().clone()
+            for name, tensor in trainee.backend.state_dict().items()
+        }
+    trainee.history.append(
+        {
+            "step": trainee.step,
+            "loss": float(np.mean(losses)) if losses else math.nan,
+            "learning_rate": trainee.schedule.get_last_lr()[0],
+            "valid_eer": valid_eer,
+        }
+    )
+    logger.info("step %d: validation EER %.2f %%", trainee.step, 100 * valid_eer)
+
+
+def _seed_of_step(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])

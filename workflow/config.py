@@ -1,0 +1,166 @@
+"""Find what is wrong with config.yaml before any job starts.
+
+The fixed part is in ``schemas/config.schema.yaml``. What belongs to a corpus kind, a
+backend or the training is read off the signatures they have in ``unipool``, so an
+option has one name from here to its constructor and no list of names to keep up.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+JSON_TYPES = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+    Path: "string",
+    list: "array",
+    tuple: "array",
+    dict: "object",
+    types.NoneType: "null",
+}
+
+
+def problems_of(config: dict[str, Any], schema: Path) -> list[str]:
+    """List what is wrong, each with the key it is about; empty when all is well."""
+    validator = Draft202012Validator(yaml.safe_load(schema.read_text("utf-8")))
+    problems = [
+        problem
+        for error in validator.iter_errors(config)
+        for problem in _explain(error)
+    ]
+    if not problems:
+        problems = [*_unknown_names(config)]
+    if not problems:
+        problems = [*_wrong_options(config)]
+    return problems
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    where = _spell(error.absolute_path)
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(error.schema.get("properties", {}))
+        for key in sorted(set(error.instance) - set(known), key=str):
+            yield f"{_below(where, key)}: unknown key; {_suggest(key, known)}"
+    elif error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        for key in missing:
+            yield f"{_below(where, key)}: missing"
+    elif error.validator == "oneOf" and "$comment" in error.schema:
+        yield f"{where}: {error.schema['$comment']}"
+    else:
+        yield f"{where}: {error.message}{_number_hint(error.instance)}"
+
+
+def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
+    """Follow every name to its definition."""
+    for name, corpus in config["corpora"].items():
+        yield from _look_up(
+            config, "trials", f"corpora.{name}.valid_trials", corpus.get("valid_trials")
+        )
+    for name, trials in config["trials"].items():
+        yield from _look_up(config, "corpora", f"trials.{name}.corpus", trials["corpus"])
+    for i, block in enumerate(config["grid"]):
+        yield from _look_up(config, "corpora", f"grid[{i}].train", block["train"])
+        for key, library in (
+            ("test", "trials"),
+            ("backbones", "backbones"),
+            ("backends", "backends"),
+        ):
+            for name in block[key]:
+                yield from _look_up(config, library, f"grid[{i}].{key}", name)
+        corpus = config["corpora"].get(block["train"])
+        if corpus is not None and corpus.get("valid_trials") is None:
+            yield (
+                f"corpora.{block['train']}.valid_trials: missing; grid[{i}] trains on"
+                " this corpus, and its weights are chosen by a trial list"
+            )
+
+
+def _look_up(
+    config: dict[str, Any], library: str, where: str, name: str | None
+) -> Iterator[str]:
+    known = list(config[library])
+    if name is not None and name not in known:
+        yield f"{where}: {name!r} is not defined under {library}; {_suggest(name, known)}"
+
+
+def _wrong_options(config: dict[str, Any]) -> Iterator[str]:
+    # Here, not above: torch takes seconds to import, and only planning needs this.
+    from unipool.backends import BACKENDS
+    from unipool.corpora import CORPORA
+    from unipool.train import Training
+
+    for section, kinds in (("corpora", CORPORA), ("backends", BACKENDS)):
+        for name, entry in config[section].items():
+            where = f"{section}.{name}"
+            kind = entry["kind"]
+            if kind not in kinds:
+                yield f"{where}.kind: unknown {kind!r}; {_suggest(kind, list(kinds))}"
+                continue
+            options = entry.get("options", {})
+            yield from _fit(f"{where}.options", options, kinds[kind])
+    yield from _fit("train", config["train"], Training)
+    for name, entry in config["backends"].items():
+        training = config["train"] | entry.get("train", {})
+        yield from _fit(f"backends.{name}.train", training, Training)
+
+
+def _fit(where: str, given: dict[str, Any], call: Callable[..., Any]) -> Iterator[str]:
+    """Hold options against the keyword-only arguments of what they are for."""
+    parameters = inspect.signature(call).parameters.values()
+    known = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+    hints = get_type_hints(call.__init__ if inspect.isclass(call) else call)
+    for key, value in given.items():
+        if key not in known:
+            yield f"{where}.{key}: unknown key; {_suggest(key, list(known))}"
+            continue
+        schema = _schema_of(hints[key])
+        for error in Draft202012Validator(schema).iter_errors(value):
+            yield f"{where}.{key}: {error.message}{_number_hint(value)}"
+    for key, parameter in known.items():
+        if parameter.default is parameter.empty and key not in given:
+            yield f"{where}.{key}: missing"
+
+
+def _schema_of(hint: Any) -> dict[str, Any]:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_schema_of(part) for part in get_args(hint)]}
+    if origin is Literal:
+        return {"enum": list(get_args(hint))}
+    return {"type": JSON_TYPES[origin or hint]}
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    listed = ", ".join(known) or "nothing"
+    return f"did you mean {near[0]!r}?" if near else f"known are: {listed}"
+
+
+def _number_hint(value: Any) -> str:
+    """Explain the trap that YAML reads 1e-3 as text."""
+    if isinstance(value, str):
+        try:
+            return f" (YAML reads {value} as text; write {float(value)!r})"
+        except ValueError:
+            pass
+    return ""
+
+
+def _spell(path: Any) -> str:
+    spelt = ""
+    for step in path:
+        spelt = f"{spelt}[{step}]" if isinstance(step, int) else _below(spelt, step)
+    return spelt
+
+
+def _below(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)

@@ -1,0 +1,61 @@
+"""Stage 1: the hidden states of all layers of a frozen encoder, once.
+
+REQUIRED INPUTS:
+    results/corpora/{corpus}/utterances.csv
+
+OUTPUTS:
+    results/backbones/{backbone}/backbone.json
+    {cache_dir}/{backbone}/{corpus}/{split}/full/part-{part}-of-{num_parts}.json
+
+The Zarr stores and the model files lie beside these, at paths that are no outputs:
+Snakemake deletes the outputs of a job that failed or starts again.
+"""
+
+
+localrules:
+    fetch_backbone,
+
+
+rule fetch_backbone:
+    """Fetch or make {wildcards.backbone}."""
+    input:
+        source=lambda wildcards: (
+            config["backbones"][wildcards.backbone]["path"] + "/config.json"
+            if "path" in config["backbones"][wildcards.backbone]
+            else []
+        ),
+    output:
+        facts=BACKBONE,
+    log:
+        "logs/fetch_backbone/{backbone}.log",
+    benchmark:
+        "benchmarks/fetch_backbone/{backbone}.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    params:
+        version=EXTRACT_VERSION,
+        source=lambda wildcards: config["backbones"][wildcards.backbone],
+    script:
+        "../scripts/fetch_backbone.py"
+
+
+rule extract:
+    """Encode part {wildcards.part} of {wildcards.corpus} {wildcards.split} with {wildcards.backbone}."""
+    input:
+        manifest=MANIFEST,
+        backbone=BACKBONE,
+    output:
+        receipt=CACHE + "/part-{part}-of-{num_parts}.json",
+    log:
+        "logs/extract/{backbone}/{corpus}/{split}/part-{part}-of-{num_parts}.log",
+    benchmark:
+        "benchmarks/extract/{backbone}/{corpus}/{split}/part-{part}-of-{num_parts}.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    resources:
+        gpu=gpus_of_job(),
+    params:
+        version=EXTRACT_VERSION,
+        machine=lambda wildcards, threads: config["machine"],
+    script:
+        "../scripts/extract.py"

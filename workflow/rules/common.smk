@@ -1,0 +1,127 @@
+"""What all rules share: the checked config, where files are, who waits for what."""
+
+import json
+import shutil
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from workflow.config import problems_of
+
+SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
+
+# Only the process that plans the jobs looks for mistakes; the jobs start quicker.
+if workflow.is_main_process:
+    problems = problems_of(config, SCHEMA)
+    if problems:
+        raise WorkflowError("the config has mistakes:\n  " + "\n  ".join(problems))
+validate(config, str(SCHEMA))  # fills in the defaults
+
+# Raised by hand when a change of a stage's code changes its results: they are then
+# made again. Snakemake's own trigger would make everything again after each fresh
+# checkout, and nothing after a change in the package.
+CORPUS_VERSION = 1
+EXTRACT_VERSION = 1
+TRAIN_VERSION = 1
+SCORE_VERSION = 1
+
+
+wildcard_constraints:
+    corpus="[^/]+",
+    train_corpus="[^/]+",
+    backbone="[^/]+",
+    backend="[^/]+",
+    trials="[^/]+",
+    split="train|valid|test",
+    seed="[0-9]+",
+    part="[0-9]+",
+    num_parts="[0-9]+",
+
+
+MANIFEST = "results/corpora/{corpus}/utterances.csv"
+TRIALS = "results/trials/{trials}.csv"
+BACKBONE = "results/backbones/{backbone}/backbone.json"
+CACHE = config["cache_dir"] + "/{backbone}/{corpus}/{split}/full"
+RUN = "results/runs/{train_corpus}/{backbone}/{backend}/seed-{seed}"
+EMBEDDINGS = RUN + "/embeddings/{corpus}-{split}.h5"
+METRICS = RUN + "/metrics/{trials}.json"
+
+
+def gpus_of_job():
+    """One, unless it is known that the job will run on the CPU.
+
+    A scheduler's login node has no GPU though its jobs have: a cluster profile says
+    `machine: {device: cuda}`.
+    """
+    device = config["machine"]["device"]
+    here = shutil.which("nvidia-smi") is not None
+    return int(device == "cuda" or (device == "auto" and here))
+
+
+def num_parts(corpus, split):
+    return config["corpora"][corpus]["parts"][split]
+
+
+def receipts(backbone, corpus, split):
+    """The receipts of all parts of a split."""
+    total = num_parts(corpus, split)
+    folder = CACHE.format(backbone=backbone, corpus=corpus, split=split)
+    return [f"{folder}/part-{part:03d}-of-{total:03d}.json" for part in range(total)]
+
+
+def cached_split(backbone, corpus, split):
+    """Where a split's hidden states are, as the keyword arguments of SplitCache."""
+    return dict(
+        manifest=Path(MANIFEST.format(corpus=corpus)),
+        split=split,
+        backbone=Path(BACKBONE.format(backbone=backbone)).parent,
+        folder=Path(CACHE.format(backbone=backbone, corpus=corpus, split=split)),
+        num_parts=num_parts(corpus, split),
+    )
+
+
+def valid_trials_of(wildcards):
+    """The trial list that chooses the weights of a run: its name, its definition."""
+    name = config["corpora"][wildcards.train_corpus]["valid_trials"]
+    return name, config["trials"][name]
+
+
+def training_of(backend):
+    return config["train"] | config["backends"][backend]["train"]
+
+
+def definition_of(wildcards):
+    """All settings that decide what a run becomes; a change of them redoes it."""
+    names_of_corpus = ("kind", "options", "split", "bad_audio", "min_seconds")
+    trials, listed = valid_trials_of(wildcards)
+    corpora = {wildcards.train_corpus, listed["corpus"]}
+    backend = config["backends"][wildcards.backend]
+    return {
+        "versions": [CORPUS_VERSION, EXTRACT_VERSION, TRAIN_VERSION],
+        "corpora": {
+            corpus: {
+                name: config["corpora"][corpus].get(name) for name in names_of_corpus
+            }
+            for corpus in sorted(corpora)
+        },
+        "valid_trials": {trials: listed},
+        "backbone": config["backbones"][wildcards.backbone],
+        "backend": {"kind": backend["kind"], "options": backend["options"]},
+        "train": training_of(wildcards.backend),
+    }
+
+
+def still_needed(wildcards, files, product):
+    """Leave out the receipts that were deleted after `product` was made from them.
+
+    The cache is large and may go once its runs are done. Snakemake would make it
+    again, and every finished run with it, as soon as one new run needs it.
+    """
+    model = Path(RUN.format_map(wildcards)) / "model.json"
+    if not Path(product).exists() or not model.exists():
+        return files
+    made_with = json.loads(model.read_text(encoding="utf-8"))["definition"]
+    if made_with != json.loads(json.dumps(definition_of(wildcards))):
+        return files
+    return [file for file in files if Path(file).exists()]

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from unipool.batches import SplitCache
+from unipool.embed import embed
+from unipool.log import job_log
+
+run = Path(snakemake.input.model).parent
+split = SplitCache(**snakemake.params.split)
+machine = snakemake.params.machine
+with job_log(snakemake.log[0], f"embed {'/'.join(run.parts[-4:])}"):
+    embed(
+        run=run,
+        split=split,
+        embeddings=Path(snakemake.output.embeddings),
+        device=machine["device"],
+        num_threads=snakemake.threads,
+        max_batch_seconds=machine["embed_batch_seconds"],
+    )

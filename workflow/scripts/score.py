@@ -1,0 +1,21 @@
+from pathlib import Path
+
+from unipool.log import job_log
+from unipool.score import score
+
+run = Path(snakemake.input.model).parent
+with job_log(snakemake.log[0], f"score {'/'.join(run.parts[-4:])}"):
+    score(
+        run=run,
+        embeddings=Path(snakemake.input.embeddings),
+        trials=Path(snakemake.input.trials),
+        scores=Path(snakemake.output.scores),
+        metrics=Path(snakemake.output.metrics),
+        key={
+            "corpus": snakemake.wildcards.train_corpus,
+            "backbone": snakemake.wildcards.backbone,
+            "backend": snakemake.wildcards.backend,
+            "seed": int(snakemake.wildcards.seed),
+            "trials": snakemake.wildcards.trials,
+        },
+    )
