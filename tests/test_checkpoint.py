@@ -26,7 +26,7 @@ def test_what_is_written_is_read_again(tmp_path):
 
 
 def test_a_run_that_is_not_finished_says_how_to_train_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="snakemake --cores all .*model.json"):
+    with pytest.raises(FileNotFoundError, match=r"snakemake --cores all .*model\.json"):
         read_checkpoint(tmp_path)
 
 

@@ -44,7 +44,7 @@ def test_scores_do_not_depend_on_how_many_are_computed_at_once(monkeypatch):
 
 
 def test_a_trial_of_an_unknown_utterance_is_an_error_that_names_it():
-    with pytest.raises(ValueError, match="1 of 2 trials .* the first: a nobody"):
+    with pytest.raises(ValueError, match=r"1 of 2 trials .* the first: a nobody"):
         cosine_scores(EMBEDDINGS, UTTERANCES, trials_of(("a", "b"), ("a", "nobody")))
 
 

@@ -35,12 +35,17 @@ def read_audio(path: Path) -> Float32[np.ndarray, " samples"]:
             f"{path}: {np.count_nonzero(~np.isfinite(mono))} of {len(mono)} samples are"
             " NaN or infinite"
         )
-    if rate == SAMPLE_RATE:
-        return mono
-    resampled = soxr.resample(mono, rate, SAMPLE_RATE)
+    resampled = resample(mono, rate)
     if len(resampled) == 0:
-        raise ValueError(f"{path}: too short to be resampled ({len(mono)} samples)")
+        raise ValueError(f"{path}: {len(mono)} samples at {rate} Hz are none at 16 kHz")
     return resampled
+
+
+def resample(
+    samples: Float32[np.ndarray, " samples"], rate: int
+) -> Float32[np.ndarray, " resampled"]:
+    """Bring samples from ``rate`` Hz to 16 kHz."""
+    return samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE)
 
 
 def write_flac(path: Path, samples: Float32[np.ndarray, " samples"]) -> None:

@@ -263,7 +263,8 @@ class Backbone:
         )
         stands = worst <= PADDING_TOLERANCE
         logger.info(
-            "padding changes hidden states by %.1e of the largest: %s length in a batch",
+            "padding changes hidden states by %.1e of the largest, so batches are of %s"
+            " length",
             worst,
             "any" if stands else "equal",
         )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unipool.cache import Cache, open_cache
 from unipool.log import LoggedProgress
-from unipool.manifest import read_manifest
+from unipool.manifest import read_manifest, select_part
 
 
 class SplitCache(NamedTuple):
@@ -41,9 +41,14 @@ class SplitCache(NamedTuple):
         facts = json.loads((self.backbone / "backbone.json").read_text("utf-8"))
         cache = open_cache(
             self.folder,
-            rows,
-            num_parts=self.num_parts,
+            [
+                select_part(
+                    manifest, split=self.split, part=part, num_parts=self.num_parts
+                )
+                for part in range(self.num_parts)
+            ],
             backbone_sha256=facts["sha256"],
+            view=self.folder.name,
         )
         if cache.num_bytes <= memory_gb * 1e9:
             cache.load()

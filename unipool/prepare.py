@@ -236,10 +236,7 @@ def prepare_trials(
 def _take_over(file: Path, known: set[str], where: str) -> pd.DataFrame:
     with file.open(encoding="utf-8-sig") as lines:
         header = lines.readline()
-    if "," in header:
-        listed = read_trials(file)
-    else:
-        listed = _read_voxceleb(file)
+    listed = read_trials(file) if "," in header else _read_voxceleb(file)
     for column in ("enrolment", "test"):
         listed[column] = [
             name if name in known else str(PurePosixPath(name).with_suffix(""))

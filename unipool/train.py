@@ -187,6 +187,7 @@ def train(
         )
         torch.manual_seed(seed)
         backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
+        assert isinstance(backend.embedding_size, int)
         loss = AAMSoftmax(
             backend.embedding_size,
             len(speakers),
@@ -293,7 +294,9 @@ def _update(
     """Take one step of the optimizer, give the loss before it."""
     torch.manual_seed(_seed_of_step(seed, trainee.step))
     states = batch.hidden_states.to(device).float()
-    mask = torch.ones(states.shape[0], states.shape[2], dtype=bool, device=device)
+    mask = torch.ones(
+        (states.shape[0], states.shape[2]), dtype=torch.bool, device=device
+    )
     loss = trainee.loss(trainee.backend(states, mask), batch.labels.to(device))
     value = loss.item()
     if not math.isfinite(value):
@@ -331,7 +334,7 @@ def _validate(
         {
             "step": trainee.step,
             "loss": float(np.mean(losses)) if losses else math.nan,
-            "learning_rate": trainee.schedule.get_last_lr()[0],
+            "learning_rate": float(trainee.schedule.get_last_lr()[0]),
             "valid_eer": valid_eer,
         }
     )

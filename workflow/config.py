@@ -66,7 +66,9 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
             config, "trials", f"corpora.{name}.valid_trials", corpus.get("valid_trials")
         )
     for name, trials in config["trials"].items():
-        yield from _look_up(config, "corpora", f"trials.{name}.corpus", trials["corpus"])
+        yield from _look_up(
+            config, "corpora", f"trials.{name}.corpus", trials["corpus"]
+        )
     for i, block in enumerate(config["grid"]):
         yield from _look_up(config, "corpora", f"grid[{i}].train", block["train"])
         for key, library in (
@@ -89,7 +91,8 @@ def _look_up(
 ) -> Iterator[str]:
     known = list(config[library])
     if name is not None and name not in known:
-        yield f"{where}: {name!r} is not defined under {library}; {_suggest(name, known)}"
+        hint = _suggest(name, known)
+        yield f"{where}: {name!r} is not defined under {library}; {hint}"
 
 
 def _wrong_options(config: dict[str, Any]) -> Iterator[str]:

@@ -5,25 +5,28 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
-class MaskedBatchNorm(nn.modules.batchnorm._BatchNorm):
+class MaskedBatchNorm(nn.Module):
     """Batch norm of channels whose statistics are those of real frames only.
 
-    In evaluation, and in training when no frame is padding, it is ``nn.BatchNorm1d``
-    and ``nn.BatchNorm2d``, whose parameters and buffers it has.
+    In evaluation, and in training when no frame is padding, it is plain batch norm.
+
+    Args:
+        channels: of the frames.
     """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
 
     def forward(
         self, frames: Float[Tensor, "B C *layers T"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B C *layers T"]:
-        """Normalise; in training padded frames become zero."""
+        """Normalise; padded frames become zero when they would disturb training."""
         if not self.training or bool(mask.all()):
-            return super().forward(frames)
+            return self.norm(frames.flatten(2)).view_as(frames)
         last = frames.movedim(1, -1)  # (B, ..., T, C)
-        shape = (mask.shape[0], *(1,) * (last.dim() - 3), mask.shape[1])
-        real = mask.view(shape).expand(last.shape[:-1])
+        layers = (1,) * (last.dim() - 3)
+        real = mask.view(len(mask), *layers, -1).expand(last.shape[:-1])
         normed = torch.zeros_like(last)
-        normed[real] = super().forward(last[real])
+        normed[real] = self.norm(last[real])
         return normed.movedim(-1, 1)
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Accept any number of axes behind the channels."""

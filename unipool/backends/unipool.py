@@ -2,7 +2,7 @@
 
 Source: Kim, Park, Shin, Han, "Universal Pooling Method of Multi-layer Features from
 Pretrained Models for Speaker Verification", arXiv 2409.07770 v1, and its published
-code, which decides where the two differ. Maps are (B, C, L, T): channels, layers, frames.
+code, which decides where the two differ. Maps have the axes (B, C, L, T).
 """
 
 import torch
@@ -70,10 +70,11 @@ class DenseStage(nn.Module):
         """Make the next map."""
         real = rearrange(mask, "b t -> b 1 1 t")
         # Padding is zero before each convolution, as what lies beyond a real border.
-        return sum(
+        convolved = [
             conv(norm(layers, mask).relu() * real)
             for layers, norm, conv in zip(maps, self.norms, self.convs, strict=True)
-        )
+        ]
+        return torch.stack(convolved).sum(dim=0)
 
 
 class ChannelAttention(nn.Module):
@@ -191,10 +192,8 @@ class LayerAttentivePool(nn.Module):
             "b (h d) l t -> b h d l t",
             h=self.num_heads,
         )
-        scores = sum(
-            self._score(reduce(values, "b h d l t -> b h t l", how))
-            for how in ("mean", "max")
-        )
+        scores = self._score(reduce(values, "b h d l t -> b h t l", "mean"))
+        scores = scores + self._score(reduce(values, "b h d l t -> b h t l", "max"))
         weights = self.dropout(scores.sigmoid())
         weighted = values * rearrange(weights, "b h t l -> b h 1 l t")
         frames = reduce(weighted, "b h d l t -> b (h d) t", "max")

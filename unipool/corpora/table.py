@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-
 OPTIONAL = ("utterance", "split")
 REQUIRED = ("path", "speaker")
 
