@@ -63,6 +63,11 @@ def embed(
             cache.utterances,
             vectors,
             num_heads=info["loss_heads"],
-            info={"caches": split.costs(cache)},
+            info={
+                "backend_parameters": info["backend_parameters"],
+                "train_seconds": info["train_seconds"],
+                "caches": info["caches"] | split.costs(cache),
+                "trained_with": info["versions"],
+            },
         ),
     )

@@ -43,7 +43,7 @@ class LoggedProgress(tqdm):
             disable=disable,
             mininterval=SECONDS_BETWEEN_LINES,
             miniters=1,
-            bar_format="{desc} {n_fmt}/{total_fmt} {unit}{postfix}, {remaining} left",
+            bar_format="{desc} {n:.0f}/{total:.0f} {unit}{postfix}, {remaining} left",
         )
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unipool.checkpoint import read_checkpoint
 from unipool.embeddings import read_embeddings
 from unipool.metrics import eer, min_dcf
 from unipool.provenance import versions
@@ -14,7 +13,6 @@ from unipool.trials import read_trials
 
 def score(
     *,
-    run: Path,
     embeddings: Path,
     trials: Path,
     scores: Path,
@@ -24,14 +22,13 @@ def score(
     """Write the score of each trial, and the metrics of all of them.
 
     Args:
-        run: folder of the checkpoint.
-        embeddings: of the split that the trials speak of.
+        embeddings: of the split that the trials speak of, with what they cost.
         trials: trial list.
         scores: CSV to write: enrolment, test, target, score.
         metrics: JSON to write: ``key``, ``metrics``, ``costs``, ``versions``.
         key: corpus, backbone, backend, seed and trials: the row's place in the table.
 
-    Reads: ``model.json``, embeddings, trials.
+    Reads: embeddings, trials.
     Writes: ``scores``, ``metrics``.
 
     Raises:
@@ -43,8 +40,8 @@ def score(
         content.embeddings, content.utterances, listed, num_heads=content.num_heads
     )
     targets = listed["target"].to_numpy(bool)
-    info = read_checkpoint(run).info
-    caches = (info["caches"] | content.info["caches"]).values()
+    info = content.info
+    caches = info["caches"].values()
     facts = {
         "key": key,
         "metrics": {
@@ -59,7 +56,7 @@ def score(
             "train_seconds": info["train_seconds"],
             "cache_bytes": sum(cache["bytes"] for cache in caches),
         },
-        "versions": {"trained_with": info["versions"], "scored_with": versions()},
+        "versions": {"trained_with": info["trained_with"], "scored_with": versions()},
     }
     scores.parent.mkdir(parents=True, exist_ok=True)
     partial = scores.with_name(scores.name + ".partial")

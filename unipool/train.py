@@ -277,7 +277,7 @@ def _loop(
                 losses.append(_update(trainee, batch, sampler.seed, training, device))
                 trainee.step += 1
                 rate = trainee.schedule.get_last_lr()[0]
-                bar.set_postfix_str(f", loss {losses[-1]:.3f}, lr {rate:.1e}", False)
+                bar.set_postfix_str(f"loss {losses[-1]:.3f}, lr {rate:.1e}", False)
                 bar.update()
             _validate(trainee, validation, losses, device)
             trainee.seconds += time.monotonic() - started

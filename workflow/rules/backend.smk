@@ -12,24 +12,8 @@ OUTPUTS:
 """
 
 
-def train_receipts(wildcards):
-    files = receipts(wildcards.backbone, wildcards.train_corpus, "train")
-    return still_needed(wildcards, files, RUN.format_map(wildcards) + "/model.json")
-
-
-def valid_receipts(wildcards):
-    _, listed = valid_trials_of(wildcards)
-    files = receipts(wildcards.backbone, listed["corpus"], listed["split"])
-    return still_needed(wildcards, files, RUN.format_map(wildcards) + "/model.json")
-
-
-def embed_receipts(wildcards):
-    files = receipts(wildcards.backbone, wildcards.corpus, wildcards.split)
-    return still_needed(wildcards, files, EMBEDDINGS.format_map(wildcards))
-
-
 rule train:
-    """Train {wildcards.backend} on {wildcards.backbone}, {wildcards.train_corpus}, seed {wildcards.seed}."""
+    """Train one backend on one cache with one seed."""
     input:
         manifest=MANIFEST.replace("{corpus}", "{train_corpus}"),
         valid_manifest=lambda wildcards: MANIFEST.format(
@@ -42,9 +26,9 @@ rule train:
         receipts=ancient(train_receipts),
         valid_receipts=ancient(valid_receipts),
     output:
-        weights=RUN + "/model.safetensors",
-        model=RUN + "/model.json",
-        history=RUN + "/history.csv",
+        weights=WEIGHTS,
+        model=MODEL,
+        history=HISTORY,
     log:
         "logs/train/{train_corpus}/{backbone}/{backend}/seed-{seed}.log",
     benchmark:
@@ -69,10 +53,10 @@ rule train:
 
 
 rule embed:
-    """Embed {wildcards.corpus} {wildcards.split} with {wildcards.backend} on {wildcards.backbone}, seed {wildcards.seed}."""
+    """Embed every utterance of a split with one run."""
     input:
-        model=RUN + "/model.json",
-        weights=RUN + "/model.safetensors",
+        model=MODEL,
+        weights=WEIGHTS,
         manifest=MANIFEST,
         receipts=ancient(embed_receipts),
     output:
@@ -95,17 +79,12 @@ rule embed:
 
 
 rule score:
-    """Score {wildcards.trials} with {wildcards.backend} on {wildcards.backbone}, seed {wildcards.seed}."""
+    """Score a trial list with one run; measure the errors."""
     input:
-        model=RUN + "/model.json",
-        embeddings=lambda wildcards: EMBEDDINGS.format(
-            corpus=config["trials"][wildcards.trials]["corpus"],
-            split=config["trials"][wildcards.trials]["split"],
-            **wildcards,
-        ),
+        embeddings=embeddings_of_trials,
         trials=TRIALS,
     output:
-        scores=RUN + "/scores/{trials}.csv",
+        scores=SCORES,
         metrics=METRICS,
     log:
         "logs/score/{train_corpus}/{backbone}/{backend}/seed-{seed}/{trials}.log",

@@ -17,13 +17,9 @@ localrules:
 
 
 rule fetch_backbone:
-    """Fetch or make {wildcards.backbone}."""
+    """Download, copy or make an encoder."""
     input:
-        source=lambda wildcards: (
-            config["backbones"][wildcards.backbone]["path"] + "/config.json"
-            if "path" in config["backbones"][wildcards.backbone]
-            else []
-        ),
+        source=source_of_backbone,
     output:
         facts=BACKBONE,
     log:
@@ -40,12 +36,12 @@ rule fetch_backbone:
 
 
 rule extract:
-    """Encode part {wildcards.part} of {wildcards.corpus} {wildcards.split} with {wildcards.backbone}."""
+    """Encode one part of a split, all layers."""
     input:
         manifest=MANIFEST,
         backbone=BACKBONE,
     output:
-        receipt=CACHE + "/part-{part}-of-{num_parts}.json",
+        receipt=RECEIPT,
     log:
         "logs/extract/{backbone}/{corpus}/{split}/part-{part}-of-{num_parts}.log",
     benchmark:

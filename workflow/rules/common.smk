@@ -39,13 +39,20 @@ wildcard_constraints:
     num_parts="[0-9]+",
 
 
+# Each level of a path is a column of the table.
 MANIFEST = "results/corpora/{corpus}/utterances.csv"
+EXCLUDED = "results/corpora/{corpus}/excluded.csv"
 TRIALS = "results/trials/{trials}.csv"
 BACKBONE = "results/backbones/{backbone}/backbone.json"
-CACHE = config["cache_dir"] + "/{backbone}/{corpus}/{split}/full"
+CACHE = f"{config['cache_dir']}/{{backbone}}/{{corpus}}/{{split}}/full"
+RECEIPT = f"{CACHE}/part-{{part}}-of-{{num_parts}}.json"
 RUN = "results/runs/{train_corpus}/{backbone}/{backend}/seed-{seed}"
-EMBEDDINGS = RUN + "/embeddings/{corpus}-{split}.h5"
-METRICS = RUN + "/metrics/{trials}.json"
+MODEL = f"{RUN}/model.json"
+WEIGHTS = f"{RUN}/model.safetensors"
+HISTORY = f"{RUN}/history.csv"
+EMBEDDINGS = f"{RUN}/embeddings/{{corpus}}-{{split}}.h5"
+SCORES = f"{RUN}/scores/{{trials}}.csv"
+METRICS = f"{RUN}/metrics/{{trials}}.json"
 
 
 def gpus_of_job():
@@ -59,6 +66,28 @@ def gpus_of_job():
     return int(device == "cuda" or (device == "auto" and here))
 
 
+def tables_of_corpus(wildcards):
+    """The tables that the user may edit; their change makes the manifest again."""
+    options = config["corpora"][wildcards.corpus]["options"]
+    return [options["file"]] if "file" in options else []
+
+
+def corpus_setting(name):
+    """A param of `prepare_corpus` that stands in the config under the same name."""
+    return lambda wildcards: config["corpora"][wildcards.corpus].get(name)
+
+
+def trials_setting(name, default=None):
+    """A param of `prepare_trials` that stands in the config under the same name."""
+    return lambda wildcards: config["trials"][wildcards.trials].get(name, default)
+
+
+def source_of_backbone(wildcards):
+    """The local folder that a backbone is taken from, if it is."""
+    path = config["backbones"][wildcards.backbone].get("path")
+    return [] if path is None else f"{path}/config.json"
+
+
 def num_parts(corpus, split):
     return config["corpora"][corpus]["parts"][split]
 
@@ -66,8 +95,14 @@ def num_parts(corpus, split):
 def receipts(backbone, corpus, split):
     """The receipts of all parts of a split."""
     total = num_parts(corpus, split)
-    folder = CACHE.format(backbone=backbone, corpus=corpus, split=split)
-    return [f"{folder}/part-{part:03d}-of-{total:03d}.json" for part in range(total)]
+    return expand(
+        RECEIPT,
+        backbone=backbone,
+        corpus=corpus,
+        split=split,
+        part=[f"{part:03d}" for part in range(total)],
+        num_parts=f"{total:03d}",
+    )
 
 
 def cached_split(backbone, corpus, split):
@@ -112,16 +147,58 @@ def definition_of(wildcards):
     }
 
 
-def still_needed(wildcards, files, product):
+def still_needed(wildcards, receipts, product):
     """Leave out the receipts that were deleted after `product` was made from them.
 
     The cache is large and may go once its runs are done. Snakemake would make it
     again, and every finished run with it, as soon as one new run needs it.
     """
-    model = Path(RUN.format_map(wildcards)) / "model.json"
-    if not Path(product).exists() or not model.exists():
-        return files
+    model = Path(MODEL.format_map(wildcards))
+    if not Path(product.format_map(wildcards)).exists() or not model.exists():
+        return receipts
     made_with = json.loads(model.read_text(encoding="utf-8"))["definition"]
     if made_with != json.loads(json.dumps(definition_of(wildcards))):
-        return files
-    return [file for file in files if Path(file).exists()]
+        return receipts
+    return [receipt for receipt in receipts if Path(receipt).exists()]
+
+
+def train_receipts(wildcards):
+    files = receipts(wildcards.backbone, wildcards.train_corpus, "train")
+    return still_needed(wildcards, files, MODEL)
+
+
+def valid_receipts(wildcards):
+    _, listed = valid_trials_of(wildcards)
+    files = receipts(wildcards.backbone, listed["corpus"], listed["split"])
+    return still_needed(wildcards, files, MODEL)
+
+
+def embed_receipts(wildcards):
+    files = receipts(wildcards.backbone, wildcards.corpus, wildcards.split)
+    return still_needed(wildcards, files, EMBEDDINGS)
+
+
+def embeddings_of_trials(wildcards):
+    listed = config["trials"][wildcards.trials]
+    return EMBEDDINGS.format(
+        corpus=listed["corpus"], split=listed["split"], **wildcards
+    )
+
+
+def metrics_of_grid():
+    """The metrics file of each row, each once though blocks may overlap."""
+    files = [
+        METRICS.format(
+            train_corpus=block["train"],
+            backbone=backbone,
+            backend=backend,
+            seed=seed,
+            trials=trials,
+        )
+        for block in config["grid"]
+        for trials in block["test"]
+        for backbone in block["backbones"]
+        for backend in block["backends"]
+        for seed in block["seeds"]
+    ]
+    return list(dict.fromkeys(files))

@@ -10,19 +10,13 @@ OUTPUTS:
 """
 
 
-def tables_of_corpus(wildcards):
-    """The tables that the user may edit; their change makes the manifest again."""
-    options = config["corpora"][wildcards.corpus]["options"]
-    return [options["file"]] if "file" in options else []
-
-
 rule prepare_corpus:
-    """Check every recording of {wildcards.corpus}; list speaker, split, duration."""
+    """Check every recording; list speaker, split and duration."""
     input:
         tables=tables_of_corpus,
     output:
         manifest=MANIFEST,
-        excluded="results/corpora/{corpus}/excluded.csv",
+        excluded=EXCLUDED,
     log:
         "logs/prepare_corpus/{corpus}.log",
     benchmark:
@@ -32,24 +26,22 @@ rule prepare_corpus:
     threads: workflow.cores or 1
     params:
         version=CORPUS_VERSION,
-        kind=lambda wildcards: config["corpora"][wildcards.corpus]["kind"],
-        options=lambda wildcards: config["corpora"][wildcards.corpus]["options"],
-        split=lambda wildcards: config["corpora"][wildcards.corpus].get("split"),
-        bad_audio=lambda wildcards: config["corpora"][wildcards.corpus]["bad_audio"],
-        min_seconds=lambda wildcards: config["corpora"][wildcards.corpus][
-            "min_seconds"
-        ],
+        kind=corpus_setting("kind"),
+        options=corpus_setting("options"),
+        split=corpus_setting("split"),
+        bad_audio=corpus_setting("bad_audio"),
+        min_seconds=corpus_setting("min_seconds"),
     script:
         "../scripts/prepare_corpus.py"
 
 
 rule prepare_trials:
-    """List the trials of {wildcards.trials}."""
+    """Make a trial list, or take one over."""
     input:
         manifest=lambda wildcards: MANIFEST.format(
             corpus=config["trials"][wildcards.trials]["corpus"]
         ),
-        file=lambda wildcards: config["trials"][wildcards.trials].get("file", []),
+        file=trials_setting("file", default=[]),
     output:
         trials=TRIALS,
     log:
@@ -60,10 +52,8 @@ rule prepare_trials:
         "../envs/unipool.yaml"
     params:
         version=CORPUS_VERSION,
-        split=lambda wildcards: config["trials"][wildcards.trials]["split"],
-        num_targets=lambda wildcards: config["trials"][wildcards.trials].get(
-            "num_targets"
-        ),
-        seed=lambda wildcards: config["trials"][wildcards.trials].get("seed"),
+        split=trials_setting("split"),
+        num_targets=trials_setting("num_targets"),
+        seed=trials_setting("seed"),
     script:
         "../scripts/prepare_trials.py"

@@ -9,25 +9,6 @@ OUTPUTS:
 """
 
 
-def metrics_of_grid():
-    """The metrics file of each row, each once though blocks may overlap."""
-    files = {
-        METRICS.format(
-            train_corpus=block["train"],
-            backbone=backbone,
-            backend=backend,
-            seed=seed,
-            trials=trials,
-        ): None
-        for block in config["grid"]
-        for trials in block["test"]
-        for backbone in block["backbones"]
-        for backend in block["backends"]
-        for seed in block["seeds"]
-    }
-    return list(files)
-
-
 localrules:
     tabulate,
 

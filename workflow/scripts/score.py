@@ -3,14 +3,13 @@ from pathlib import Path
 from unipool.log import job_log
 from unipool.score import score
 
-run = Path(snakemake.input.model).parent
-with job_log(snakemake.log[0], f"score {'/'.join(run.parts[-4:])}"):
+metrics = Path(snakemake.output.metrics)
+with job_log(snakemake.log[0], f"score {'/'.join(metrics.parts[-6:-2])}"):
     score(
-        run=run,
         embeddings=Path(snakemake.input.embeddings),
         trials=Path(snakemake.input.trials),
         scores=Path(snakemake.output.scores),
-        metrics=Path(snakemake.output.metrics),
+        metrics=metrics,
         key={
             "corpus": snakemake.wildcards.train_corpus,
             "backbone": snakemake.wildcards.backbone,

@@ -1,0 +1,288 @@
+"""The whole workflow through Snakemake, in a folder of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import TINY, write_corpus
+
+ROOT = Path(__file__).parent.parent
+
+CONFIG = {
+    "machine": {"device": "cpu", "extract_batch_seconds": 4, "embed_batch_seconds": 4},
+    "corpora": {
+        "own": {
+            "kind": "folder",
+            "options": {"root": "audio"},
+            "split": {"valid": 2, "test": 3, "seed": 0},
+            "valid_trials": "own-valid",
+            "parts": {"train": 2},
+        }
+    },
+    "trials": {
+        "own-valid": {"corpus": "own", "split": "valid", "num_targets": 10, "seed": 0},
+        "own-test": {"corpus": "own", "split": "test", "num_targets": 15, "seed": 0},
+    },
+    "backbones": {
+        "tiny": {
+            "seed": 0,
+            "config": {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY},
+        }
+    },
+    "backends": {
+        "unipool": {"kind": "unipool", "options": {"conv_dim": 4, "embedding_size": 8}},
+        "mean": {"kind": "last-layer", "options": {"embedding_size": 8}},
+    },
+    "train": {
+        "steps": 6,
+        "batch_size": 4,
+        "crop_seconds": 0.5,
+        "learning_rate": 0.003,
+        "warmup_fraction": 0.2,
+        "gradient_clip": 5.0,
+        "validate_every": 2,
+        "margin": 0.2,
+        "scale": 30.0,
+        "loss_heads": 1,
+    },
+    "grid": [
+        {
+            "train": "own",
+            "test": ["own-test"],
+            "backbones": ["tiny"],
+            "backends": ["unipool", "mean"],
+            "seeds": [0],
+        }
+    ],
+}
+
+
+def command(folder, *arguments):
+    return [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *("--directory", str(folder), "--cores", "2"),
+        *arguments,
+    ]
+
+
+def snakemake(folder, *arguments):
+    return subprocess.run(
+        command(folder, *arguments), capture_output=True, text=True, check=False
+    )
+
+
+def write_config(folder, config):
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def changed(**sections):
+    config = json.loads(json.dumps(CONFIG))
+    config.update(json.loads(json.dumps(sections)))
+    return config
+
+
+def jobs(dry_run):
+    """Count the jobs of each rule that a dry run announces."""
+    lines = dry_run.stdout.splitlines()
+    if "Job stats:" not in lines:
+        return {}
+    counts = {}
+    for line in lines[lines.index("Job stats:") + 3 :]:
+        words = line.split()
+        if not words or words[0] == "total":
+            break
+        counts[words[0]] = int(words[1])
+    return counts
+
+
+def results(folder):
+    """Read what a run must reproduce to the bit."""
+    runs = folder / "results" / "runs"
+    scores = {
+        path.relative_to(runs): path.read_bytes()
+        for path in runs.glob("**/scores/*.csv")
+    }
+    metrics = {
+        path.relative_to(runs): json.loads(path.read_text("utf-8"))["metrics"]
+        for path in runs.glob("**/metrics/*.json")
+    }
+    return scores, metrics
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Run the whole grid once; tests look at it, or at a copy of it."""
+    folder = tmp_path_factory.mktemp("whole") / "with späce"
+    write_corpus(folder / "audio", speakers=9, utterances=5)
+    write_config(folder, CONFIG)
+    run = snakemake(folder, "results/table.csv")
+    assert run.returncode == 0, run.stderr + run.stdout
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder, copy_function=shutil.copy2)
+    return folder
+
+
+def test_the_table_has_a_row_for_each_cell_of_the_grid(finished):
+    table = pd.read_csv(finished / "results" / "table.csv")
+
+    assert list(table["backend"]) == ["mean", "unipool"]
+    assert (table["num_trials"] == 30).all()
+    assert table["eer"].between(0, 1).all()
+    assert (table["cache_bytes"] > 0).all()
+    assert (finished / "results" / "table.md").exists()
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    again = snakemake(finished, "results/table.csv")
+
+    assert "Nothing to be done" in again.stderr + again.stdout
+
+
+def test_each_job_leaves_a_log_that_can_be_read(finished):
+    logs = {path.parts[-1] for path in (finished / "logs").glob("*")}
+    rules = {"prepare_corpus", "fetch_backbone", "extract", "train", "embed", "score"}
+    text = (finished / "logs/train/own/tiny/unipool/seed-0.log").read_text("utf-8")
+
+    assert logs >= rules
+    assert "6/6 steps, loss" in text
+    assert "\r" not in text
+
+
+def test_a_fresh_checkout_of_the_code_redoes_nothing(project, tmp_path):
+    checkout = tmp_path / "checkout"
+    for name in ("Snakefile", "workflow", "profiles", "unipool"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, checkout / name) if source.is_dir() else (
+            checkout.mkdir(parents=True, exist_ok=True),
+            shutil.copy(source, checkout / name),
+        )
+    for path in checkout.rglob("*"):
+        os.utime(path)  # as git leaves them: all new
+    script = checkout / "workflow/scripts/train.py"
+    script.write_text(script.read_text("utf-8") + "# a comment\n", "utf-8")
+
+    again = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "-n"),
+            *("--snakefile", str(checkout / "Snakefile"), "--directory", str(project)),
+            *("--cores", "2", "results/table.csv"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "Nothing to be done" in again.stderr + again.stdout
+
+
+def test_an_option_of_one_backend_redoes_only_its_own_rows(project):
+    backends = json.loads(json.dumps(CONFIG["backends"]))
+    backends["mean"]["options"]["embedding_size"] = 6
+    write_config(project, changed(backends=backends))
+
+    dry = snakemake(project, "-n", "results/table.csv")
+
+    assert jobs(dry) == {"train": 1, "embed": 1, "score": 1, "tabulate": 1}
+    assert "tiny/unipool" not in dry.stdout.split("rule tabulate")[0]
+
+
+def test_after_the_cache_is_deleted_a_new_seed_trains_only_the_new_runs(project):
+    shutil.rmtree(project / "cache")
+    write_config(project, changed(grid=[CONFIG["grid"][0] | {"seeds": [0, 1]}]))
+
+    dry = snakemake(project, "-n", "results/table.csv")
+
+    assert jobs(dry) == {
+        "extract": 4,
+        "train": 2,
+        "embed": 2,
+        "score": 2,
+        "tabulate": 1,
+    }
+    assert "seed-0/model.json" not in dry.stdout.split("rule tabulate")[0]
+
+
+def test_a_deleted_cache_alone_is_not_missed(project):
+    shutil.rmtree(project / "cache")
+
+    again = snakemake(project, "results/table.csv")
+
+    assert "Nothing to be done" in again.stderr + again.stdout
+
+
+def test_a_row_taken_out_of_the_grid_leaves_the_table(project):
+    write_config(project, changed(grid=[CONFIG["grid"][0] | {"backends": ["mean"]}]))
+
+    run = snakemake(project, "results/table.csv")
+
+    assert run.returncode == 0
+    table = pd.read_csv(project / "results" / "table.csv")
+    assert list(table["backend"]) == ["mean"]
+
+
+def test_killed_and_started_again_it_ends_in_the_same_scores(finished, project):
+    for name in ("results/runs", "cache", "results/table.csv"):
+        path = project / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    target = "results/runs/own/tiny/unipool/seed-0/metrics/own-test.json"
+    running = subprocess.Popen(
+        command(project, target),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    state = project / "results/runs/own/tiny/unipool/seed-0/state.pt"
+    deadline = time.monotonic() + 120
+    while not state.exists() and running.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not state.with_name("model.json").exists()
+
+    snakemake(project, "--unlock")
+    again = snakemake(project, "results/table.csv")
+
+    assert again.returncode == 0, again.stderr + again.stdout
+    assert results(project) == results(finished)
+
+
+def test_a_mistake_in_the_config_stops_before_any_job(tmp_path):
+    train = CONFIG["train"] | {"crop_secs": 3}
+    write_config(tmp_path, changed(train=train))
+
+    run = snakemake(tmp_path, "results/table.csv")
+
+    assert run.returncode != 0
+    assert "train.crop_secs: unknown key; did you mean 'crop_seconds'?" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_bad_audio_is_told_without_a_traceback_and_nothing_is_written(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=7, utterances=2)
+    (tmp_path / "audio/spk 00/ütt 0.wav").write_bytes(b"RIFF")
+    write_config(tmp_path, CONFIG)
+
+    run = snakemake(tmp_path, "results/corpora/own/utterances.csv")
+
+    log = (tmp_path / "logs/prepare_corpus/own.log").read_text("utf-8")
+    assert run.returncode != 0
+    assert "1 faults in the corpus" in log
+    assert "ütt 0.wav" in log
+    assert "Traceback" not in log
+    assert not (tmp_path / "results/corpora/own/utterances.csv").exists()
