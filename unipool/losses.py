@@ -3,7 +3,7 @@
 import math
 
 import torch
-from einops import einsum, rearrange
+from einops import einsum, rearrange, repeat
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
@@ -13,9 +13,9 @@ class AAMSoftmax(nn.Module):
     """Additive angular margin softmax.
 
     The cosine to the speaker's own weight vector is that of an angle larger by the
-    margin; where that angle would pass pi, it is continued linearly. With several
-    heads, equal parts of the embedding are compared with weights of their own, and the
-    loss is their mean.
+    margin; where that angle would pass pi, it is continued by the cosine less a
+    constant. With several heads, equal parts of the embedding are compared with weights
+    of their own, and the loss is their mean.
 
     Args:
         embedding_size: channels of the embedding; ``num_heads`` must divide it.
@@ -62,16 +62,18 @@ class AAMSoftmax(nn.Module):
             normalize(self.weight, dim=1),
             "b h d, h d s -> b h s",
         )
-        sine = (1 - cosine.square()).clamp(0, 1).sqrt()
+        own = repeat(labels, "b -> b h 1", h=self.num_heads)
+        logits = self.scale * cosine.scatter(2, own, self._widen(cosine.gather(2, own)))
+        return cross_entropy(
+            rearrange(logits, "b h s -> (b h) s"), rearrange(own, "b h 1 -> (b h)")
+        )
+
+    def _widen(self, cosine: Float[Tensor, "B H 1"]) -> Float[Tensor, "B H 1"]:
+        # Not zero, where the gradient of the root is infinite.
+        smallest = torch.finfo(cosine.dtype).tiny
+        sine = (1 - cosine.square()).clamp(smallest, 1).sqrt()
         widened = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
         # Beyond this angle the cosine of angle + margin would rise again.
         last_angle = math.pi - self.margin
         continued = cosine - math.sin(last_angle) * self.margin
-        own = torch.where(cosine > math.cos(last_angle), widened, continued)
-        speakers = torch.arange(cosine.shape[2], device=labels.device)
-        is_own = rearrange(labels, "b -> b 1 1") == speakers
-        logits = self.scale * torch.where(is_own, own, cosine)
-        return cross_entropy(
-            rearrange(logits, "b h s -> (b h) s"),
-            labels.repeat_interleave(self.num_heads),
-        )
+        return torch.where(cosine > math.cos(last_angle), widened, continued)

@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.optim import Adam
-from torch.optim.lr_scheduler import OneCycleLR
 
 from unipool.backends import BACKENDS
-from unipool.batches import CropBatch, CropSampler, SplitCache, embed_utterances
+from unipool.batches import CropSampler, SplitCache, embed_utterances
 from unipool.cache import Cache
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
 from unipool.device import pick_device
@@ -35,69 +33,10 @@ from unipool.losses import AAMSoftmax
 from unipool.metrics import eer
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
+from unipool.training import Trainee, Training
 from unipool.trials import read_trials
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How a backend is trained; each number is the experiment's own.
-
-    Args:
-        steps: updates; with 0 the backend stays as it was initialised.
-        batch_size: crops in a batch.
-        crop_seconds: length of a crop.
-        learning_rate: the highest of the one-cycle schedule, which begins at 1/25 of
-            it and ends at 1/250,000.
-        warmup_fraction: share of the steps in which the learning rate rises.
-        gradient_clip: largest norm of the gradient of all parameters together.
-        validate_every: steps between two validations, at which the state is kept.
-        margin: of the AAM-softmax, in radians.
-        scale: of the AAM-softmax.
-        loss_heads: equal parts of the embedding that are compared separately.
-    """
-
-    steps: int
-    batch_size: int
-    crop_seconds: float
-    learning_rate: float
-    warmup_fraction: float
-    gradient_clip: float
-    validate_every: int
-    margin: float
-    scale: float
-    loss_heads: int
-
-
-@dataclass
-class Trainee:
-    """All that changes while a backend is trained."""
-
-    backend: nn.Module
-    loss: AAMSoftmax
-    optimizer: Adam
-    schedule: OneCycleLR
-    step: int = 0
-    seconds: float = 0.0
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def state(self) -> dict[str, Any]:
-        """Give it as tensors and plain values."""
-        stateful = {name: getattr(self, name).state_dict() for name in STATEFUL}
-        return stateful | {name: getattr(self, name) for name in PLAIN}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Become what ``state`` gave."""
-        for name in STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
-        for name in PLAIN:
-            setattr(self, name, state[name])
-
-
-STATEFUL = ("backend", "loss", "optimizer", "schedule")
-PLAIN = ("step", "seconds", "best", "history")
 
 
 @dataclass(frozen=True)
@@ -195,7 +134,9 @@ def train(
             scale=training.scale,
             num_heads=training.loss_heads,
         )
-        trainee = _prepare(backend, loss, training, pick_device(device))
+        trainee = Trainee(
+            backend, loss, training, seed=seed, device=pick_device(device)
+        )
         identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
         state = read_state(run)
         if state is not None and state.pop("identity") == identity:
@@ -205,7 +146,6 @@ def train(
             trainee,
             sampler,
             validation,
-            training,
             keep=lambda state: write_state(run, {"identity": identity, **state}),
         )
 
@@ -234,112 +174,37 @@ def train(
         remove_state(run)
 
 
-def _prepare(
-    backend: nn.Module, loss: AAMSoftmax, training: Training, device: torch.device
-) -> Trainee:
-    backend.to(device)
-    loss.to(device)
-    optimizer = Adam(
-        [*backend.parameters(), *loss.parameters()], lr=training.learning_rate
-    )
-    schedule = OneCycleLR(
-        optimizer,
-        max_lr=training.learning_rate,
-        total_steps=max(training.steps, 1),
-        pct_start=training.warmup_fraction,
-    )
-    return Trainee(backend, loss, optimizer, schedule)
-
-
 def _loop(
     trainee: Trainee,
     sampler: CropSampler,
     validation: Validation,
-    training: Training,
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
     """Update, validate and keep the state in turn, until all steps are done.
 
     The first validation is of the untrained backend.
     """
-    device = next(trainee.backend.parameters()).device
+    training = trainee.training
     with LoggedProgress(
         desc="train", unit="steps", total=training.steps, initial=trainee.step
     ) as bar:
         while not trainee.history or trainee.step < training.steps:
             started = time.monotonic()
-            rounds_before = trainee.step // training.validate_every
-            last = min((rounds_before + 1) * training.validate_every, training.steps)
+            rounds_done = trainee.step // training.validate_every
+            last = min((rounds_done + 1) * training.validate_every, training.steps)
             if not trainee.history:
                 last = 0
             losses = []
             for batch in sampler.batches(trainee.step, last):
-                losses.append(_update(trainee, batch, sampler.seed, training, device))
-                trainee.step += 1
-                rate = trainee.schedule.get_last_lr()[0]
-                bar.set_postfix_str(f"loss {losses[-1]:.3f}, lr {rate:.1e}", False)
+                losses.append(trainee.update(batch))
+                bar.set_postfix_str(
+                    f"loss {losses[-1]:.3f}, lr {trainee.learning_rate:.1e}", False
+                )
                 bar.update()
-            _validate(trainee, validation, losses, device)
+            valid_eer = validation.eer(trainee.backend, trainee.device)
+            trainee.add_validation(
+                float(np.mean(losses)) if losses else math.nan, valid_eer
+            )
+            logger.info("step %d: validation EER %.2f %%", last, 100 * valid_eer)
             trainee.seconds += time.monotonic() - started
             keep(trainee.state())
-
-
-def _update(
-    trainee: Trainee,
-    batch: CropBatch,
-    seed: int,
-    training: Training,
-    device: torch.device,
-) -> float:
-    """Take one step of the optimizer, give the loss before it."""
-    torch.manual_seed(_seed_of_step(seed, trainee.step))
-    states = batch.hidden_states.to(device).float()
-    mask = torch.ones(
-        (states.shape[0], states.shape[2]), dtype=torch.bool, device=device
-    )
-    loss = trainee.loss(trainee.backend(states, mask), batch.labels.to(device))
-    value = loss.item()
-    if not math.isfinite(value):
-        raise ValueError(
-            f"the loss is {value} at step {trainee.step}; lower train.learning_rate"
-            f" ({training.learning_rate}) or train.gradient_clip"
-            f" ({training.gradient_clip})"
-        )
-    trainee.optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(
-        [*trainee.backend.parameters(), *trainee.loss.parameters()],
-        training.gradient_clip,
-    )
-    trainee.optimizer.step()
-    trainee.schedule.step()
-    return value
-
-
-def _validate(
-    trainee: Trainee,
-    validation: Validation,
-    losses: list[float],
-    device: torch.device,
-) -> None:
-    """Add a row to the history; remember the weights when they are the best so far."""
-    valid_eer = validation.eer(trainee.backend, device)
-    lowest = min((row["valid_eer"] for row in trainee.history), default=math.inf)
-    if valid_eer <= lowest:
-        trainee.best = {
-            name: tensor.detach().cpu().clone()
-            for name, tensor in trainee.backend.state_dict().items()
-        }
-    trainee.history.append(
-        {
-            "step": trainee.step,
-            "loss": float(np.mean(losses)) if losses else math.nan,
-            "learning_rate": float(trainee.schedule.get_last_lr()[0]),
-            "valid_eer": valid_eer,
-        }
-    )
-    logger.info("step %d: validation EER %.2f %%", trainee.step, 100 * valid_eer)
-
-
-def _seed_of_step(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])

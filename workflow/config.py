@@ -99,7 +99,7 @@ def _wrong_options(config: dict[str, Any]) -> Iterator[str]:
     # Here, not above: torch takes seconds to import, and only planning needs this.
     from unipool.backends import BACKENDS
     from unipool.corpora import CORPORA
-    from unipool.train import Training
+    from unipool.training import Training
 
     for section, kinds in (("corpora", CORPORA), ("backends", BACKENDS)):
         for name, entry in config[section].items():

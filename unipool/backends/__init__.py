@@ -3,8 +3,8 @@
 Each is built as ``Backend(num_layers, hidden_size, **options)``, where ``num_layers``
 counts all cached hidden states, layer 0 included, and called as
 ``backend(hidden_states, mask)`` with axes (B, L, T, D) and (B, T); it gives (B, E) and
-has ``embedding_size``. It ignores padding, whatever stands there. A new backend is one
-module and one line here.
+has ``embedding_size``. Each utterance has a real frame; padding is ignored, whatever
+stands there. A new backend is one module and one line here.
 """
 
 from torch import nn

@@ -1,9 +1,9 @@
 """The simplest backend: the mean of the last layer's frames."""
 
-from einops import rearrange, reduce
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from unipool.backends.padding import mask_or_none, mean_over_frames
 from unipool.backends.pooling import Projection
 
 
@@ -20,7 +20,7 @@ class LastLayer(nn.Module):
         self, num_layers: int, hidden_size: int, *, embedding_size: int = 192
     ) -> None:
         super().__init__()
-        self.num_layers = num_layers
+        self.last_layer = num_layers - 1
         self.embedding_size = embedding_size
         self.project = Projection(hidden_size, embedding_size)
 
@@ -28,7 +28,5 @@ class LastLayer(nn.Module):
         self, hidden_states: Float[Tensor, "B L T D"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B E"]:
         """Embed utterances, padded to a common number of frames."""
-        padding = rearrange(~mask, "b t -> b t 1")
-        frames = hidden_states[:, self.num_layers - 1].masked_fill(padding, 0)
-        total = reduce(frames, "b t d -> b d", "sum")
-        return self.project(total / reduce(mask.float(), "b t -> b 1", "sum"))
+        frames = hidden_states[:, self.last_layer]
+        return self.project(mean_over_frames(frames, mask_or_none(mask)))

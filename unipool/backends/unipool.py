@@ -2,86 +2,106 @@
 
 Source: Kim, Park, Shin, Han, "Universal Pooling Method of Multi-layer Features from
 Pretrained Models for Speaker Verification", arXiv 2409.07770 v1, and its published
-code, which decides where the two differ. Maps have the axes (B, C, L, T).
+code, which decides where the two differ. From that code it departs in two things:
+padding is not seen, and ``pooling.mean_and_std`` does not change in training.
+
+Planes are (B, L, T, C): with channels last a 1 x 1 convolution is a linear map and
+batch norm works on rows; only the 3 x 3 convolutions view them as (B, C, L, T).
 """
 
+from functools import reduce
+from operator import add
+
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unipool.backends.norm import MaskedBatchNorm
-from unipool.backends.pooling import AttentiveStatisticsPool, Projection
+from unipool.backends.initial import kaiming, xavier
+from unipool.backends.padding import (
+    MaskedBatchNorm,
+    mask_or_none,
+    max_over_frames,
+    mean_over_frames,
+    zero_padding,
+)
+from unipool.backends.pooling import (
+    AttentiveStatisticsPool,
+    LayerAttentivePool,
+    Projection,
+)
 
 DILATIONS = (1, 2, 4)
 """Of the three dense stages, on the axes of layers and frames alike."""
 
-Map = Float[Tensor, "B C L T"]
-Mask = Bool[Tensor, "B T"]
-
 
 class AttentiveVAD(nn.Module):
-    """Mix the layers, and weigh each frame of each by a gate of its own.
+    """Mix the layers, and weigh each frame of each mixture by a gate.
 
-    Each target layer is a mixture of all layers; its gate is a sigmoid of one linear
-    unit. What comes out is the mixture, not the layer itself, times the gate.
+    Each target layer is a mixture of all layers; its gate is the sigmoid of one linear
+    unit of its own. What comes out is the mixture, not the layer itself, times the
+    gate. The own layer's weight in its mixture begins as e / (e + L - 1).
 
     Args:
-        channels: of the map.
-        num_layers: of the map.
+        channels: of the plane.
+        num_layers: of the plane.
     """
 
     def __init__(self, channels: int, num_layers: int) -> None:
         super().__init__()
-        # Row l mixes target layer l; its own weight begins as e / (e + L - 1).
+        # Row m holds the logits of target layer m.
         self.mixing_logits = nn.Parameter(torch.eye(num_layers))
-        self.weight = nn.Parameter(torch.empty(num_layers, channels))
-        self.bias = nn.Parameter(torch.zeros(num_layers))
+        self.weight = nn.Parameter(torch.empty(num_layers, channels, 1))
+        self.bias = nn.Parameter(torch.zeros(num_layers, 1, 1))
         nn.init.xavier_uniform_(self.weight)
 
-    def forward(self, layers: Map, mask: Mask) -> Map:
+    def forward(
+        self, plane: Float[Tensor, "B L T C"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B L T C"]:
         """Give the gated mixtures; padded frames are zero."""
-        mixed = torch.matmul(self.mixing_logits.softmax(dim=1), layers)
-        scores = torch.einsum("bclt,lc->blt", mixed, self.weight)
-        gates = (scores + rearrange(self.bias, "l -> l 1")).sigmoid()
-        gates = gates * rearrange(mask, "b t -> b 1 t")
-        return mixed * rearrange(gates, "b l t -> b 1 l t")
+        mixing = self.mixing_logits.softmax(dim=1)
+        mixed = torch.einsum("ml,bltc->bmtc", mixing, plane)
+        gates = (torch.matmul(mixed, self.weight) + self.bias).sigmoid()
+        return mixed * zero_padding(gates, mask)
 
 
 class DenseStage(nn.Module):
-    """Batch norm, ReLU and a dilated 3 x 3 convolution for each earlier map, summed.
+    """Batch norm, ReLU and a dilated 3 x 3 convolution for each earlier plane, summed.
 
     Args:
-        channels: of every map.
-        num_maps: maps made so far; map j is convolved with dilation 2 to the j.
+        channels: of every plane.
+        dilations: one for each plane made so far, on layers and frames alike.
     """
 
-    def __init__(self, channels: int, num_maps: int) -> None:
+    def __init__(self, channels: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
-        self.norms = nn.ModuleList([MaskedBatchNorm(channels) for _ in range(num_maps)])
+        self.norms = nn.ModuleList([MaskedBatchNorm(channels) for _ in dilations])
         self.convs = nn.ModuleList(
             [
-                nn.Conv2d(channels, channels, 3, padding="same", dilation=dilation)
-                for dilation in DILATIONS[:num_maps]
+                kaiming(
+                    nn.Conv2d(channels, channels, 3, padding="same", dilation=dilation)
+                )
+                for dilation in dilations
             ]
         )
 
-    def forward(self, maps: list[Map], mask: Mask) -> Map:
-        """Make the next map."""
-        real = rearrange(mask, "b t -> b 1 1 t")
-        # Padding is zero before each convolution, as what lies beyond a real border.
-        convolved = [
-            conv(norm(layers, mask).relu() * real)
-            for layers, norm, conv in zip(maps, self.norms, self.convs, strict=True)
-        ]
-        return torch.stack(convolved).sum(dim=0)
+    def forward(
+        self, planes: list[Float[Tensor, "B L T C"]], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B L T C"]:
+        """Make the next plane."""
+        # Zeros of the norm stay zeros: padding looks like what is beyond a border.
+        convolved = (
+            conv(rearrange(norm(plane, mask).relu(), "b l t c -> b c l t"))
+            for norm, conv, plane in zip(self.norms, self.convs, planes, strict=True)
+        )
+        return rearrange(reduce(add, convolved), "b c l t -> b l t c")
 
 
 class ChannelAttention(nn.Module):
     """Weigh channels by their mean and their maximum over layers and real frames.
 
     Args:
-        channels: of the map.
+        channels: of the plane.
         bottleneck: channels inside each of the two branches.
     """
 
@@ -92,116 +112,58 @@ class ChannelAttention(nn.Module):
 
     @staticmethod
     def _branch(channels: int, bottleneck: int) -> nn.Sequential:
-        squeeze = nn.Linear(channels, bottleneck)
-        excite = nn.Linear(bottleneck, channels)
-        nn.init.kaiming_uniform_(squeeze.weight, nonlinearity="relu")
-        nn.init.xavier_uniform_(excite.weight)
-        return nn.Sequential(squeeze, nn.ReLU(), nn.BatchNorm1d(bottleneck), excite)
+        return nn.Sequential(
+            kaiming(nn.Linear(channels, bottleneck)),
+            nn.ReLU(),
+            nn.BatchNorm1d(bottleneck),
+            xavier(nn.Linear(bottleneck, channels)),
+        )
 
-    def forward(self, layers: Map, mask: Mask) -> Map:
-        """Give the weighted map."""
-        real = rearrange(mask, "b t -> b 1 1 t")
-        count = reduce(mask.float(), "b t -> b 1", "sum") * layers.shape[2]
-        mean = reduce(layers * real, "b c l t -> b c", "sum") / count
-        largest = reduce(layers.masked_fill(~real, -torch.inf), "b c l t -> b c", "max")
+    def forward(
+        self, plane: Float[Tensor, "B L T C"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B L T C"]:
+        """Give the weighted plane."""
+        mean = mean_over_frames(plane.mean(dim=1), mask)
+        largest = max_over_frames(plane.amax(dim=1), mask)
         weights = (self.of_mean(mean) + self.of_max(largest)).sigmoid()
-        return layers * rearrange(weights, "b c -> b c 1 1")
+        return plane * rearrange(weights, "b c -> b 1 1 c")
 
 
 class D3Block(nn.Module):
-    """Attentive VAD, then a dense block with channel attention beside two residuals.
+    """Attentive VAD, then a dense block with channel attention, beside the residual.
 
     Args:
-        conv_dim: channels of a dense map; the block's own are four times as many.
-        num_layers: of the map.
-        double_residual: add the input twice, as the published code does.
+        conv_dim: channels of a dense plane; the block's own are four times as many.
+        num_layers: of the plane.
+        double_residual: add the input twice.
     """
 
     def __init__(
         self, conv_dim: int, num_layers: int, *, double_residual: bool
     ) -> None:
         super().__init__()
-        channels = 4 * conv_dim
+        channels = (1 + len(DILATIONS)) * conv_dim
         self.residual_weight = 2 if double_residual else 1
         self.vad = AttentiveVAD(channels, num_layers)
-        self.squeeze = nn.Conv2d(channels, conv_dim, kernel_size=1)
-        nn.init.kaiming_uniform_(self.squeeze.weight, nonlinearity="relu")
+        self.squeeze = kaiming(nn.Linear(channels, conv_dim))
         self.stages = nn.ModuleList(
-            [DenseStage(conv_dim, num_maps=i + 1) for i in range(len(DILATIONS))]
+            [
+                DenseStage(conv_dim, DILATIONS[:num_planes])
+                for num_planes in range(1, 1 + len(DILATIONS))
+            ]
         )
         self.attention = ChannelAttention(channels, bottleneck=conv_dim)
 
-    def forward(self, layers: Map, mask: Mask) -> Map:
-        """Give a map of the same shape."""
-        voiced = self.vad(layers, mask)
-        maps = [self.squeeze(voiced)]
+    def forward(
+        self, plane: Float[Tensor, "B L T C"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B L T C"]:
+        """Give a plane of the same shape."""
+        voiced = self.vad(plane, mask)
+        planes = [self.squeeze(voiced)]
         for stage in self.stages:
-            maps.append(stage(maps, mask))
-        return self.residual_weight * voiced + self.attention(torch.cat(maps, 1), mask)
-
-
-class LayerAttentivePool(nn.Module):
-    """Weigh each layer of each frame by squeeze and excitation, keep the maximum.
-
-    Args:
-        channels: of the map.
-        num_layers: of the map.
-        out_channels: of the frames.
-        num_heads: groups of channels with weights of their own.
-        dropout: of the weights, as published.
-
-    Source: sec. 3.3 of the paper. A score dropped to zero takes part in the maximum.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        num_layers: int,
-        out_channels: int,
-        *,
-        num_heads: int,
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        if out_channels % num_heads:
-            raise ValueError(
-                f"layer_pool_heads is {num_heads}, it must divide the {out_channels}"
-                " channels (four times conv_dim)"
-            )
-        self.num_heads = num_heads
-        self.norm = MaskedBatchNorm(channels)
-        self.project = nn.Conv2d(channels, out_channels, kernel_size=1, bias=False)
-        bottleneck = max(num_layers // 2, 1)
-        self.squeeze = nn.Parameter(torch.empty(num_heads, num_layers, bottleneck))
-        self.squeeze_bias = nn.Parameter(torch.zeros(num_heads, 1, bottleneck))
-        self.excite = nn.Parameter(torch.empty(num_heads, bottleneck, num_layers))
-        self.excite_bias = nn.Parameter(torch.zeros(num_heads, 1, num_layers))
-        self.dropout = nn.Dropout(dropout)
-        self.mix = nn.Conv1d(out_channels, out_channels, kernel_size=1, bias=False)
-        self.out_norm = MaskedBatchNorm(out_channels)
-        nn.init.xavier_uniform_(self.project.weight)
-        # Of three axes, so torch's fan is the product of the last two, as published.
-        nn.init.kaiming_uniform_(self.squeeze, nonlinearity="relu")
-        nn.init.xavier_uniform_(self.excite)
-        nn.init.xavier_uniform_(self.mix.weight)
-
-    def forward(self, layers: Map, mask: Mask) -> Float[Tensor, "B C T"]:
-        """Pool the layers of each frame."""
-        values = rearrange(
-            self.project(self.norm(layers, mask)),
-            "b (h d) l t -> b h d l t",
-            h=self.num_heads,
-        )
-        scores = self._score(reduce(values, "b h d l t -> b h t l", "mean"))
-        scores = scores + self._score(reduce(values, "b h d l t -> b h t l", "max"))
-        weights = self.dropout(scores.sigmoid())
-        weighted = values * rearrange(weights, "b h t l -> b h 1 l t")
-        frames = reduce(weighted, "b h d l t -> b (h d) t", "max")
-        return self.out_norm(self.mix(frames), mask)
-
-    def _score(self, squeezed: Float[Tensor, "B H T L"]) -> Float[Tensor, "B H T L"]:
-        hidden = (squeezed @ self.squeeze + self.squeeze_bias).relu()
-        return hidden @ self.excite + self.excite_bias
+            planes.append(stage(planes, mask))
+        dense = self.attention(torch.cat(planes, dim=3), mask)
+        return torch.add(dense, voiced, alpha=self.residual_weight)
 
 
 class UniPool(nn.Module):
@@ -210,15 +172,18 @@ class UniPool(nn.Module):
     Args:
         num_layers: hidden states of the backbone, layer 0 included.
         hidden_size: channels of one hidden state.
-        conv_dim: channels of a dense map; the network is four times as wide.
+        conv_dim: channels of a dense plane; the network is four times as wide, the
+            attention of the frame pooling twice.
         num_blocks: D3 blocks, chained; the outputs of all are concatenated.
         layer_pool_heads: heads of the layer attentive pooling.
         embedding_size: channels of the embedding.
         dropout: of the weights of both poolings.
         use_layer_zero: whether what enters the encoder's first block takes part; the
             published code leaves it out.
-        double_residual: whether a block adds its input twice, as the published code
-            does (the paper has it once).
+        double_residual: whether a block adds its input twice, around the dense block
+            and again around that, as the published code does.
+
+    The defaults are those of the published code.
 
     Raises:
         ValueError: when layer 0 is all there is and it is left out, or
@@ -244,12 +209,16 @@ class UniPool(nn.Module):
         used_layers = num_layers - self.first_layer
         if used_layers < 1:
             raise ValueError(
-                f"{num_layers} layer(s) and use_layer_zero is false: none is left"
+                f"num_layers is {num_layers} and layer 0 is left out, so none remains;"
+                " set use_layer_zero to true or cache more layers"
             )
-        channels = 4 * conv_dim
-        self.project = nn.Linear(hidden_size, channels)
-        nn.init.xavier_uniform_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
+        channels = (1 + len(DILATIONS)) * conv_dim
+        if channels % layer_pool_heads:
+            raise ValueError(
+                f"layer_pool_heads is {layer_pool_heads}, it must divide {channels},"
+                " four times conv_dim"
+            )
+        self.project = xavier(nn.Linear(hidden_size, channels))
         self.norm = MaskedBatchNorm(channels)
         self.blocks = nn.ModuleList(
             [
@@ -273,13 +242,12 @@ class UniPool(nn.Module):
         self, hidden_states: Float[Tensor, "B L T D"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B E"]:
         """Embed utterances, padded to a common number of frames."""
-        padding = rearrange(~mask, "b t -> b 1 t 1")
-        used = hidden_states[:, self.first_layer :].masked_fill(padding, 0)
-        layers = rearrange(self.project(used), "b l t c -> b c l t")
-        layers = self.norm(layers.contiguous(), mask)
-        maps = []
+        padding = mask_or_none(mask)
+        states = zero_padding(hidden_states[:, self.first_layer :], padding)
+        plane = self.norm(self.project(states), padding)
+        planes = []
         for block in self.blocks:
-            layers = block(layers, mask)
-            maps.append(layers)
-        frames = self.layer_pool(torch.cat(maps, dim=1), mask)
-        return self.head(self.frame_pool(frames, mask))
+            plane = block(plane, padding)
+            planes.append(plane)
+        frames = self.layer_pool(torch.cat(planes, dim=3), padding)
+        return self.head(self.frame_pool(frames, padding))

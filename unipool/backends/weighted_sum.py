@@ -1,7 +1,7 @@
 """The usual way to use all layers: one learned weight for each.
 
 Source: Yang et al., "SUPERB: Speech processing universal performance benchmark",
-Interspeech 2021, sec. 3.2, for the weights.
+Interspeech 2021, for the weights.
 """
 
 import torch
@@ -9,6 +9,7 @@ from einops import einsum
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from unipool.backends.padding import mask_or_none, zero_padding
 from unipool.backends.pooling import AttentiveStatisticsPool, Projection
 
 
@@ -42,7 +43,9 @@ class WeightedSum(nn.Module):
         self, hidden_states: Float[Tensor, "B L T D"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B E"]:
         """Embed utterances, padded to a common number of frames."""
+        padding = mask_or_none(mask)
+        # Before the sum: a NaN of the padding would reach the weights' gradient.
+        states = zero_padding(hidden_states, padding)
         weights = self.layer_logits.softmax(dim=0)
-        frames = einsum(hidden_states, weights, "b l t d, l -> b d t")
-        frames = frames.masked_fill(~mask[:, None], 0)
-        return self.project(self.pool(frames, mask))
+        frames = einsum(states, weights, "b l t d, l -> b t d")
+        return self.project(self.pool(frames, padding))

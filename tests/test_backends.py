@@ -1,0 +1,424 @@
+"""The contract that every backend keeps, and what each of them is."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from unipool.backends import BACKENDS
+from unipool.backends.padding import MaskedBatchNorm
+from unipool.backends.pooling import AttentiveStatisticsPool, mean_and_std
+from unipool.backends.unipool import UniPool
+
+HIDDEN_SIZE = 6
+LENGTHS = torch.tensor([9, 5, 2])
+MASK = torch.arange(9) < LENGTHS[:, None]
+# Small, and without dropout, so that what is trained can be compared.
+OPTIONS = {"unipool": {"conv_dim": 4, "num_blocks": 2, "dropout": 0.0}}
+KEEPS_LAYER_ZERO = {"unipool": {"use_layer_zero": True}}
+
+every_backend = pytest.mark.parametrize("kind", BACKENDS)
+
+
+def utterances(num_layers=4):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(3, num_layers, 9, HIDDEN_SIZE, generator=generator)
+
+
+def padded_with(value, hidden_states, mask=MASK):
+    return hidden_states.masked_fill(~mask[:, None, :, None], value)
+
+
+def build(kind, num_layers=4, **options):
+    """Make a backend whose weights and running statistics are not the initial ones."""
+    torch.manual_seed(0)
+    backend = BACKENDS[kind](
+        num_layers, HIDDEN_SIZE, **OPTIONS.get(kind, {}), **options
+    )
+    with torch.no_grad():
+        for parameter in backend.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        backend(utterances(num_layers), MASK)
+    return backend
+
+
+def train_once(backend, hidden_states, mask):
+    """Give embeddings, gradients and running statistics of one training step."""
+    backend = copy.deepcopy(backend).train()
+    embeddings = backend(hidden_states, mask)
+    direction = torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)
+    (embeddings * direction).sum().backward()
+    gradients = {name: p.grad for name, p in backend.named_parameters()}
+    return (
+        {"embeddings": embeddings.detach()} | gradients | dict(backend.named_buffers())
+    )
+
+
+@every_backend
+@pytest.mark.parametrize("training", [True, False])
+def test_an_embedding_is_one_vector_of_the_size_asked_for(kind, training):
+    backend = build(kind, embedding_size=7).train(training)
+
+    embeddings = backend(utterances(), MASK)
+
+    assert embeddings.shape == (3, 7)
+    assert backend.embedding_size == 7
+
+
+@every_backend
+def test_an_embedding_does_not_depend_on_the_batch(kind):
+    backend = build(kind).double().eval()
+    hidden_states = utterances().double()
+
+    batched = backend(padded_with(0.0, hidden_states), MASK)
+
+    for i, length in enumerate(LENGTHS):
+        cut = hidden_states[i : i + 1, :, :length]
+        alone = backend(cut, torch.ones(1, int(length), dtype=torch.bool))
+        torch.testing.assert_close(batched[i], alone[0], rtol=1e-7, atol=1e-9)
+
+
+@every_backend
+@pytest.mark.parametrize("garbage", [math.nan, math.inf, 1e9])
+def test_what_stands_in_the_padding_changes_no_embedding(kind, garbage):
+    backend = build(kind).eval()
+
+    clean = backend(padded_with(0.0, utterances()), MASK)
+    dirty = backend(padded_with(garbage, utterances()), MASK)
+
+    assert torch.equal(clean, dirty)
+
+
+@every_backend
+@pytest.mark.parametrize("garbage", [math.nan, math.inf, 1e9])
+def test_what_stands_in_the_padding_changes_nothing_of_training(kind, garbage):
+    backend = build(kind)
+
+    clean = train_once(backend, padded_with(0.0, utterances()), MASK)
+    dirty = train_once(backend, padded_with(garbage, utterances()), MASK)
+
+    assert all(torch.equal(clean[name], dirty[name]) for name in clean)
+
+
+@every_backend
+def test_the_amount_of_padding_changes_nothing_of_training(kind):
+    backend = build(kind).double()
+    states = utterances().double()
+    wider = torch.nn.functional.pad(states, (0, 0, 0, 4), value=3.0)
+    wider_mask = torch.nn.functional.pad(MASK, (0, 4), value=False)
+
+    padded = train_once(backend, states, MASK)
+    padded_more = train_once(backend, wider, wider_mask)
+
+    torch.testing.assert_close(padded, padded_more, rtol=1e-7, atol=1e-9)
+
+
+@every_backend
+def test_a_batch_trains_the_same_with_padding_and_without(kind):
+    backend = build(kind).double()
+    states = utterances().double()
+    wider = torch.nn.functional.pad(states, (0, 0, 0, 4), value=3.0)
+    all_real = torch.ones(3, 9, dtype=torch.bool)
+    wider_mask = torch.nn.functional.pad(all_real, (0, 4), value=False)
+
+    bare = train_once(backend, states, all_real)
+    padded = train_once(backend, wider, wider_mask)
+
+    torch.testing.assert_close(bare, padded, rtol=1e-7, atol=1e-9)
+
+
+@every_backend
+@pytest.mark.parametrize("mask", [MASK, torch.ones_like(MASK)], ids=["ragged", "full"])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_input_is_left_as_it_was(kind, mask, training):
+    backend = build(kind).train(training)
+    hidden_states = padded_with(7.0, utterances())
+    before, mask_before = hidden_states.clone(), mask.clone()
+
+    backend(hidden_states, mask)
+
+    assert torch.equal(hidden_states, before)
+    assert torch.equal(mask, mask_before)
+
+
+@every_backend
+def test_every_parameter_gets_a_finite_gradient(kind):
+    backend = build(kind).train()
+
+    backend(utterances(), MASK).square().sum().backward()
+
+    without = [
+        name
+        for name, parameter in backend.named_parameters()
+        if parameter.grad is None or not parameter.grad.isfinite().all()
+    ]
+    assert without == []
+
+
+@every_backend
+def test_gradients_are_finite_when_all_frames_are_equal(kind):
+    backend = build(kind).train()
+    still = utterances()[:, :, :1].expand(-1, -1, 9, -1)
+
+    backend(still, MASK).square().sum().backward()
+
+    assert all(p.grad.isfinite().all() for p in backend.parameters())
+
+
+@every_backend
+def test_loaded_weights_embed_the_same(kind):
+    backend = build(kind).eval()
+    again = BACKENDS[kind](4, HIDDEN_SIZE, **OPTIONS.get(kind, {})).eval()
+
+    again.load_state_dict(backend.state_dict())
+
+    assert torch.equal(again(utterances(), MASK), backend(utterances(), MASK))
+
+
+@every_backend
+def test_the_order_of_the_batch_does_not_matter(kind):
+    backend = build(kind).eval()
+    order = torch.tensor([2, 0, 1])
+
+    embeddings = backend(utterances(), MASK)
+    shuffled = backend(utterances()[order], MASK[order])
+
+    torch.testing.assert_close(shuffled, embeddings[order])
+
+
+@every_backend
+@pytest.mark.parametrize("num_padded", [0, 3])
+def test_one_frame_is_enough(kind, num_padded):
+    backend = build(kind).eval()
+    mask = torch.arange(1 + num_padded)[None] < 1
+
+    embedding = backend(utterances()[:1, :, : 1 + num_padded], mask)
+
+    assert embedding.isfinite().all()
+
+
+@every_backend
+@pytest.mark.parametrize("num_layers", [2, 3, 7, 13])
+def test_any_number_of_layers_will_do(kind, num_layers):
+    backend = build(kind, num_layers).train()
+
+    embeddings = backend(utterances(num_layers), MASK)
+
+    assert embeddings.isfinite().all()
+
+
+@every_backend
+def test_layer_zero_alone_will_do_where_it_is_kept(kind):
+    backend = build(kind, 1, **KEEPS_LAYER_ZERO.get(kind, {})).train()
+
+    embeddings = backend(utterances(1), MASK)
+
+    assert embeddings.isfinite().all()
+
+
+@every_backend
+def test_an_unknown_option_is_an_error(kind):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'heds'"):
+        BACKENDS[kind](4, HIDDEN_SIZE, heds=4)
+
+
+@every_backend
+def test_options_have_names(kind):
+    with pytest.raises(TypeError, match="positional argument"):
+        BACKENDS[kind](4, HIDDEN_SIZE, 8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "used"),
+    [
+        ("unipool", {}, [False, True, True, True]),
+        ("unipool", {"use_layer_zero": True}, [True, True, True, True]),
+        ("weighted-sum", {}, [True, True, True, True]),
+        ("last-layer", {}, [False, False, False, True]),
+    ],
+)
+def test_a_backend_uses_its_layers_only(kind, options, used):
+    backend = build(kind, **options).eval()
+    hidden_states = utterances()
+    embeddings = backend(hidden_states, MASK)
+
+    changed = []
+    for layer in range(4):
+        other = hidden_states.clone()
+        other[:, layer] += torch.linspace(-1, 1, HIDDEN_SIZE)
+        changed.append(not torch.equal(backend(other, MASK), embeddings))
+
+    assert changed == used
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "hidden_size", "millions"), [(13, 768, 2.87), (25, 1024, 3.01)]
+)
+def test_unipool_has_the_published_number_of_parameters(
+    num_layers, hidden_size, millions
+):
+    backend = UniPool(num_layers, hidden_size)
+
+    num_parameters = sum(parameter.numel() for parameter in backend.parameters())
+
+    assert round(num_parameters / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize(("num_layers", "own"), [(12, 0.198), (24, 0.106)])
+def test_a_mixture_begins_with_most_weight_on_its_own_layer(num_layers, own):
+    backend = UniPool(num_layers + 1, HIDDEN_SIZE, conv_dim=4)
+
+    mixing = backend.blocks[0].vad.mixing_logits.softmax(dim=1)
+
+    assert mixing.diagonal().tolist() == pytest.approx([own] * num_layers, abs=5e-4)
+    assert mixing.sum(dim=1).tolist() == pytest.approx([1.0] * num_layers)
+
+
+def test_each_target_layer_has_a_row_of_mixing_weights():
+    vad = UniPool(4, HIDDEN_SIZE, conv_dim=1).blocks[0].vad
+    with torch.no_grad():
+        vad.mixing_logits.fill_(-100)
+        vad.mixing_logits[[0, 1, 2], [2, 2, 1]] = 100  # the layer that a row takes
+        vad.weight.zero_()
+    plane = torch.tensor([10.0, 20.0, 30.0])[None, :, None, None].expand(1, 3, 5, 4)
+
+    gated = vad(plane, None)
+
+    # A gate of weight zero is open by half.
+    assert gated[0, :, 0, 0].tolist() == [15.0, 15.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "bound"),
+    [
+        ("project.weight", math.sqrt(6 / (HIDDEN_SIZE + 64))),
+        ("blocks.0.vad.weight", math.sqrt(6 / (64 + 12))),
+        ("blocks.0.squeeze.weight", math.sqrt(6 / 64)),
+        ("blocks.0.stages.2.convs.1.weight", math.sqrt(6 / (9 * 16))),
+        ("blocks.0.attention.of_mean.0.weight", math.sqrt(6 / 64)),
+        ("blocks.0.attention.of_max.3.weight", math.sqrt(6 / (16 + 64))),
+        ("layer_pool.project.weight", math.sqrt(6 / (64 + 64))),
+        ("layer_pool.squeeze", math.sqrt(6 / (12 * 6))),
+        ("layer_pool.excite", math.sqrt(6 / (6 * 12 + 4 * 12))),
+        ("layer_pool.mix.weight", math.sqrt(6 / (64 + 64))),
+        ("frame_pool.squeeze.weight", math.sqrt(1 / (3 * 64))),
+        ("frame_pool.excite.weight", math.sqrt(1 / 32)),
+        ("head.1.weight", math.sqrt(1 / 128)),
+    ],
+)
+def test_unipool_draws_its_weights_as_published(parameter, bound):
+    torch.manual_seed(0)
+    backend = UniPool(13, HIDDEN_SIZE, conv_dim=16)
+
+    largest = backend.get_parameter(parameter).abs().max().item()
+
+    assert 0.95 * bound < largest <= bound
+
+
+def test_biases_begin_at_zero_but_in_the_frame_pooling():
+    backend = UniPool(4, HIDDEN_SIZE, conv_dim=4)
+
+    begin_elsewhere = [
+        name
+        for name, parameter in backend.named_parameters()
+        if "bias" in name and parameter.any()
+    ]
+
+    assert begin_elsewhere == [
+        "frame_pool.squeeze.bias",
+        "frame_pool.excite.bias",
+        "head.1.bias",
+    ]
+
+
+def test_the_double_residual_adds_the_gated_mixtures_once_more():
+    double = build("unipool", double_residual=True).eval().blocks[0]
+    single = build("unipool", double_residual=False).eval().blocks[0]
+    single.load_state_dict(double.state_dict())
+    plane = torch.randn(2, 3, 5, 16)
+
+    difference = double(plane, None) - single(plane, None)
+
+    torch.testing.assert_close(difference, double.vad(plane, None))
+
+
+def test_dropout_of_unipool_is_that_of_its_poolings():
+    backend = UniPool(4, HIDDEN_SIZE, conv_dim=4, dropout=0.3)
+
+    assert backend.layer_pool.dropout.p == 0.3
+    assert backend.frame_pool.dropout.p == 0.3
+
+
+def test_unipool_without_a_layer_says_so():
+    with pytest.raises(ValueError, match="layer 0 is left out, so none remains"):
+        UniPool(1, HIDDEN_SIZE)
+
+
+def test_heads_that_do_not_divide_the_channels_are_an_error():
+    with pytest.raises(ValueError, match="layer_pool_heads is 3, it must divide 16"):
+        UniPool(4, HIDDEN_SIZE, conv_dim=4, layer_pool_heads=3)
+
+
+def test_the_weighted_sum_begins_as_the_mean_of_the_layers():
+    backend = BACKENDS["weighted-sum"](4, HIDDEN_SIZE).eval()
+    same_mean = utterances().mean(dim=1, keepdim=True).expand(-1, 4, -1, -1)
+
+    embeddings = backend(utterances(), MASK)
+
+    torch.testing.assert_close(embeddings, backend(same_mean, MASK))
+
+
+def test_batch_norm_counts_real_frames_only():
+    norm = MaskedBatchNorm(1)
+    frames = torch.tensor([[1.0, 2.0], [3.0, 90.0]])[:, :, None]
+    mask = torch.tensor([[True, True], [True, False]])
+
+    normed = norm(frames, mask)
+
+    # Of 1, 2, 3: mean 2, variance 2/3, its unbiased estimate 1; momentum is 0.1.
+    assert normed.flatten().tolist() == pytest.approx(
+        [-1.22474, 0, 1.22474, 0], abs=1e-4
+    )
+    assert norm.norm.running_mean.item() == pytest.approx(0.2)
+    assert norm.norm.running_var.item() == pytest.approx(0.9 + 0.1)
+
+
+def test_batch_norm_gives_zero_for_padding_in_evaluation():
+    norm = MaskedBatchNorm(1).eval()
+    frames = torch.full((1, 2, 3, 1), 5.0)
+
+    normed = norm(frames, torch.tensor([[True, True, False]]))
+
+    assert normed.flatten().tolist() == pytest.approx([5, 5, 0, 5, 5, 0], abs=1e-3)
+
+
+@pytest.mark.parametrize("mask", [None, torch.tensor([[True, True, True, False]])])
+def test_the_standard_deviation_is_the_unbiased_one(mask):
+    frames = torch.tensor([1.0, 2.0, 6.0, 500.0])[None, :, None]
+    frames = frames[:, :3] if mask is None else frames
+
+    mean, std = mean_and_std(frames, mask)
+
+    assert mean.item() == pytest.approx(3)
+    assert std.item() == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
+
+
+def test_the_standard_deviation_of_equal_frames_has_a_finite_gradient():
+    frames = torch.ones(1, 5, 2, requires_grad=True)
+
+    _, std = mean_and_std(frames, None)
+    std.sum().backward()
+
+    assert std.tolist() == [[pytest.approx(0), pytest.approx(0)]]
+    assert frames.grad.isfinite().all()
+
+
+def test_equal_attention_gives_plain_statistics():
+    pool = AttentiveStatisticsPool(1, bottleneck=2, dropout=0.0).eval()
+    torch.nn.init.zeros_(pool.excite.weight)
+    frames = torch.tensor([1.0, 3.0, 5.0, 77.0])[None, :, None]
+
+    pooled = pool(frames, torch.tensor([[True, True, True, False]]))
+
+    assert pooled.tolist() == [pytest.approx([3, math.sqrt(8 / 3)])]

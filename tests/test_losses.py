@@ -1,0 +1,115 @@
+"""AAM-softmax, in numbers that can be checked by hand."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from unipool.losses import AAMSoftmax
+
+
+def loss_of_two_axes(*, margin, scale, num_heads=1):
+    """Make a loss of two speakers, whose weights are the axes of each 2-d head."""
+    loss = AAMSoftmax(2 * num_heads, 2, margin=margin, scale=scale, num_heads=num_heads)
+    axes = torch.eye(2).expand(num_heads, 2, 2)
+    loss.load_state_dict({"weight": axes})
+    return loss
+
+
+def own_logit(angle, *, margin):
+    """Recover the own speaker's logit; the other's weight is at a right angle.
+
+    Of two logits the loss is log(1 + exp(other - own)).
+    """
+    loss = loss_of_two_axes(margin=margin, scale=1.0)
+    embedding = torch.tensor([[math.cos(angle), math.sin(angle)]])
+    value = loss(embedding, torch.tensor([0])).item()
+    return math.sin(angle) - math.log(math.exp(value) - 1)
+
+
+def test_the_margin_widens_the_own_angle():
+    loss = loss_of_two_axes(margin=0.2, scale=2.0)
+
+    value = loss(torch.tensor([[3.0, 4.0]]), torch.tensor([0]))
+
+    # cos 0.6, sin 0.8: cos(angle + 0.2) = 0.588040 - 0.158935 = 0.429105.
+    # log(1 + exp(2 * (0.8 - 0.429105))) = log(1 + 2.09971)
+    assert value.item() == pytest.approx(math.log(3.09971), rel=1e-5)
+
+
+def test_without_margin_it_is_the_cross_entropy_of_scaled_cosines():
+    loss = loss_of_two_axes(margin=0.0, scale=5.0)
+
+    value = loss(torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.tensor([0, 1]))
+
+    # Logits (3, 4) with label 0, and (0, 5) with label 1.
+    expected = (math.log(1 + math.exp(1)) + math.log(1 + math.exp(-5))) / 2
+    assert value.item() == pytest.approx(expected)
+
+
+def test_an_angle_that_would_pass_pi_is_continued():
+    assert own_logit(math.pi, margin=0.2) == pytest.approx(-1 - 0.0397339, abs=1e-6)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, 2.0, math.pi - 0.21])
+def test_below_that_it_is_the_cosine_of_angle_and_margin(angle):
+    assert own_logit(angle, margin=0.2) == pytest.approx(
+        math.cos(angle + 0.2), abs=1e-6
+    )
+
+
+def test_the_loss_grows_with_the_angle_to_the_very_end():
+    angles = torch.linspace(0, math.pi, 50).tolist()
+
+    logits = [own_logit(angle, margin=0.2) for angle in angles]
+
+    assert all(later < earlier for earlier, later in pairwise(logits))
+
+
+def test_the_length_of_an_embedding_does_not_matter():
+    loss = AAMSoftmax(4, 5, margin=0.2, scale=30.0)
+    embeddings, labels = torch.randn(3, 4), torch.tensor([0, 4, 2])
+
+    assert loss(embeddings, labels).item() == pytest.approx(
+        loss(9 * embeddings, labels).item(), rel=1e-4
+    )
+
+
+def test_heads_are_compared_separately_and_averaged():
+    loss = loss_of_two_axes(margin=0.2, scale=2.0, num_heads=2)
+    head = loss_of_two_axes(margin=0.2, scale=2.0)
+    labels = torch.tensor([0, 1])
+    first, second = torch.tensor([[3.0, 4.0], [1.0, 0.5]]), torch.randn(2, 2)
+
+    value = loss(torch.cat([first, second], dim=1), labels)
+
+    expected = (head(first, labels) + head(second, labels)) / 2
+    torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_embedding_upon_its_weight_has_a_finite_gradient(sign):
+    loss = loss_of_two_axes(margin=0.2, scale=30.0)
+    embeddings = torch.tensor([[sign, 0.0]], requires_grad=True)
+
+    loss(embeddings, torch.tensor([0])).backward()
+
+    assert embeddings.grad.isfinite().all()
+    assert loss.weight.grad.isfinite().all()
+
+
+def test_weights_begin_as_published():
+    loss = AAMSoftmax(24, 50, margin=0.2, scale=30.0, num_heads=2)
+
+    largest = loss.weight.abs().max().item()
+
+    # Xavier on three axes (2, 12, 50): the fans are 12 * 50 and 2 * 50.
+    bound = math.sqrt(6 / (600 + 100))
+    assert loss.weight.shape == (2, 12, 50)
+    assert 0.95 * bound < largest <= bound
+
+
+def test_heads_that_do_not_divide_the_embedding_are_an_error():
+    with pytest.raises(ValueError, match="loss_heads is 5, it must divide"):
+        AAMSoftmax(192, 10, margin=0.2, scale=30.0, num_heads=5)

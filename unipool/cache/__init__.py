@@ -1,0 +1,32 @@
+"""The cache: hidden states of all layers on disk, one Zarr v3 group for each part.
+
+A part holds some utterances of one (backbone, corpus, split, view); it has one writer
+and is one job. Beside ``part-007-of-064.zarr`` stands its receipt,
+``part-007-of-064.json``, which is written last. docs/cache.md is the specification.
+
+hidden_states  float16 (T_total, L, D)  the frames of all utterances, one after another
+offsets        int64   (N + 1,)         utterance i owns frames offsets[i]:offsets[i+1]
+utterances     str     (N,)             ids, in manifest order
+
+A reader MUST refuse a part without receipt, with another fingerprint or format version,
+or whose files are not all there: a chunk that is missing is never zeros.
+"""
+
+from unipool.cache.part import (
+    LAYER_MEANING,
+    fingerprint,
+    is_complete,
+    write_receipt,
+)
+from unipool.cache.reader import Cache, open_cache
+from unipool.cache.writer import PartWriter
+
+__all__ = [
+    "LAYER_MEANING",
+    "Cache",
+    "PartWriter",
+    "fingerprint",
+    "is_complete",
+    "open_cache",
+    "write_receipt",
+]
