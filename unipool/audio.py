@@ -15,8 +15,11 @@ from jaxtyping import Float32
 SAMPLE_RATE = 16_000
 """Of every encoder that unipool knows, in Hz."""
 
+Waveform = Float32[np.ndarray, "_"]
+"""Mono samples; of any number, also among others in one list."""
 
-def read_audio(path: Path) -> Float32[np.ndarray, " samples"]:
+
+def read_audio(path: Path) -> Waveform:
     """Decode a file.
 
     Raises:
@@ -41,14 +44,12 @@ def read_audio(path: Path) -> Float32[np.ndarray, " samples"]:
     return resampled
 
 
-def resample(
-    samples: Float32[np.ndarray, " samples"], rate: int
-) -> Float32[np.ndarray, " resampled"]:
+def resample(samples: Waveform, rate: int) -> Waveform:
     """Bring samples from ``rate`` Hz to 16 kHz."""
     return samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE)
 
 
-def write_flac(path: Path, samples: Float32[np.ndarray, " samples"]) -> None:
+def write_flac(path: Path, samples: Waveform) -> None:
     """Write 16-bit mono FLAC at 16 kHz, under a temporary name and then renamed.
 
     Args:

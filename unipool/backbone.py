@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
-from unipool.audio import SAMPLE_RATE
+from unipool.audio import SAMPLE_RATE, Waveform
 
 logger = logging.getLogger(__name__)
 
@@ -194,8 +194,8 @@ class Backbone:
 
     @torch.inference_mode()
     def hidden_states(
-        self, waveforms: Sequence[Float32[np.ndarray, " samples"]]
-    ) -> list[Float32[Tensor, "T L D"]]:
+        self, waveforms: Sequence[Waveform]
+    ) -> list[Float32[Tensor, "_ L D"]]:
         """Encode utterances, each as if alone.
 
         Args:
@@ -210,9 +210,7 @@ class Backbone:
             ]
         return self._encode(waveforms)
 
-    def _encode(
-        self, waveforms: Sequence[Float32[np.ndarray, " samples"]]
-    ) -> list[Float32[Tensor, "T L D"]]:
+    def _encode(self, waveforms: Sequence[Waveform]) -> list[Float32[Tensor, "_ L D"]]:
         tensors = [torch.from_numpy(self._prepare(wave)) for wave in waveforms]
         lengths = torch.tensor([len(wave) for wave in waveforms])
         batch = pad_sequence(tensors, batch_first=True)
@@ -238,9 +236,7 @@ class Backbone:
             for states, wave in zip(stacked, waveforms, strict=True)
         ]
 
-    def _prepare(
-        self, wave: Float32[np.ndarray, " samples"]
-    ) -> Float32[np.ndarray, " samples"]:
+    def _prepare(self, wave: Waveform) -> Waveform:
         if not self._normalize:
             return wave
         # As Wav2Vec2FeatureExtractor does it; called through it, a batch would be

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float16, Float32, Int64
+from jaxtyping import Float16, Int64
 
-from unipool.audio import SAMPLE_RATE, read_audio
+from unipool.audio import SAMPLE_RATE, Waveform, read_audio
 from unipool.backbone import Backbone
 from unipool.cache import (
     PartWriter,
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 BATCHES_IN_WINDOW = 4
 """Utterances are sorted by length within so much audio, so that little is padding."""
-
-Waveform = Float32[np.ndarray, " samples"]
 
 
 def extract(
@@ -162,10 +160,10 @@ def _decode(rows: pd.DataFrame) -> list[Waveform]:
 
 def _encode(
     encoder: Backbone, waveforms: list[Waveform], max_samples: int
-) -> list[Float16[np.ndarray, "T L D"]]:
+) -> list[Float16[np.ndarray, "_ L D"]]:
     """Encode in batches of similar length, give the states in the waveforms' order."""
     by_length = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
-    states_of: dict[int, Float16[np.ndarray, "T L D"]] = {}
+    states_of: dict[int, Float16[np.ndarray, "_ L D"]] = {}
     while by_length:
         batch = [by_length.pop()]  # the longest decides what the others are padded to
         longest = len(waveforms[batch[0]])

@@ -263,4 +263,6 @@ def _read_voxceleb(file: Path) -> pd.DataFrame:
         elif words:
             faults.append(f"{file}:{number}: {line!r} is not `1 enrolment test`")
     _stop_at(faults)
+    if not rows:
+        raise ValueError(f"{file}: no trials")
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -26,7 +26,10 @@ def read_trials(path: Path) -> pd.DataFrame:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such trial list")
-    trials = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        trials = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a UTF-8 CSV ({str(error).strip()})") from error
     missing = [column for column in COLUMNS if column not in trials]
     if missing:
         raise ValueError(

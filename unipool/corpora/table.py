@@ -1,5 +1,6 @@
 """A corpus that one describes in a CSV of one's own."""
 
+import warnings
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -25,12 +26,27 @@ def read_table(
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it has no rows or lacks a column.
+        ValueError: when it is no CSV, has no rows or lacks a column.
     """
     file = Path(file)
     if not file.exists():
         raise FileNotFoundError(f"{file}: no such file")
-    table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    try:
+        with warnings.catch_warnings():
+            # A row longer than the header would lose its end with no more than this.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                file,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
+            )
+    except (ValueError, pd.errors.ParserWarning) as error:
+        raise ValueError(
+            f"{file}: not a UTF-8 CSV with as many fields in each row as in the header"
+            f" ({str(error).strip()})"
+        ) from error
     if table.empty:
         raise ValueError(f"{file}: no rows")
     found = list(table)

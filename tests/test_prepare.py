@@ -1,0 +1,268 @@
+"""From a corpus to its manifest: nothing is written unless all is well."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import voice, write_corpus
+
+from unipool.manifest import read_manifest, write_manifest
+from unipool.prepare import prepare_corpus, prepare_trials
+from unipool.trials import read_trials
+
+SPLIT = {"valid": 2, "test": 2, "seed": 0}
+
+
+def prepare(folder, options=None, *, kind="folder", **changes):
+    settings = {
+        "split": SPLIT,
+        "bad_audio": "error",
+        "min_seconds": 0.025,
+        "num_workers": 2,
+    }
+    prepare_corpus(
+        kind=kind,
+        options=options or {"root": folder / "audio"},
+        manifest=folder / "out" / "utterances.csv",
+        excluded=folder / "out" / "excluded.csv",
+        **(settings | changes),
+    )
+    return read_manifest(folder / "out" / "utterances.csv")
+
+
+def write(path, samples, rate=16_000):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+
+
+def test_a_folder_becomes_a_manifest(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=2)
+
+    manifest = prepare(tmp_path)
+
+    assert len(manifest) == 12
+    assert manifest["utterance"][0] == "spk 00/ütt 0"
+    assert manifest["seconds"][:2].tolist() == [0.6, 0.7]
+    speakers = manifest.groupby("split")["speaker"].nunique()
+    assert speakers.to_dict() == {"train": 2, "valid": 2, "test": 2}
+    assert (manifest.groupby("speaker")["split"].nunique() == 1).all()
+
+
+def test_a_duration_counts_samples_at_16_khz(tmp_path):
+    for speaker in "abcdef":
+        for rate in (8_000, 44_100, 48_000):
+            write(
+                tmp_path / f"audio/{speaker}/{rate}.wav", voice(0, 0, rate=rate), rate
+            )
+
+    manifest = prepare(tmp_path)
+
+    assert manifest["seconds"].tolist() == [1.0] * 18
+
+
+def test_the_split_follows_from_the_seed_not_from_the_order(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=8, utterances=1)
+    listed = pd.DataFrame(
+        {
+            "path": [str(p) for p in sorted((tmp_path / "audio").rglob("*.wav"))],
+        }
+    )
+    listed["speaker"] = listed["path"].str.extract(r"(spk \d+)")
+    splits = []
+    for name, table in (("a", listed), ("b", listed[::-1])):
+        (tmp_path / name).mkdir()
+        table.to_csv(tmp_path / name / "c.csv", index=False)
+        manifest = prepare(
+            tmp_path / name, {"file": tmp_path / name / "c.csv"}, kind="csv"
+        )
+        splits.append(dict(zip(manifest["speaker"], manifest["split"], strict=True)))
+    other = prepare(tmp_path, split=SPLIT | {"seed": 1})
+
+    assert splits[0] == splits[1]
+    assert splits[0] != dict(zip(other["speaker"], other["split"], strict=True))
+
+
+def test_a_split_may_be_given_in_shares(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=20, utterances=1)
+
+    manifest = prepare(tmp_path, split={"valid": 0.1, "test": 0.25, "seed": 0})
+
+    speakers = manifest.groupby("split")["speaker"].nunique()
+    assert speakers.to_dict() == {"train": 13, "valid": 2, "test": 5}
+
+
+@pytest.mark.parametrize("split", [{"valid": 5, "test": 1, "seed": 0}, None])
+def test_a_split_that_leaves_too_few_speakers_is_an_error(tmp_path, split):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=1)
+
+    with pytest.raises(ValueError, match=r"each needs at least 2|does not say which"):
+        prepare(tmp_path, split=split)
+
+    assert not (tmp_path / "out").exists()
+
+
+def table_of(tmp_path, rows):
+    """Write a table and, where it names one, a real recording."""
+    for row in rows:
+        if row[2] != "gone.wav":
+            write(tmp_path / row[2], voice(0, 0))
+    table = pd.DataFrame(rows, columns=["utterance", "speaker", "path", "split"])
+    table.to_csv(tmp_path / "c.csv", index=False)
+    return {"file": tmp_path / "c.csv"}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("u0", "s1", "x.wav", "test"), r"c\.csv:4: utterance u0 is already at .*:2"),
+        (("u2", "s1", "gone.wav", "test"), r"c\.csv:4: .*gone\.wav is not there"),
+        (("u2", "s0", "x.wav", "test"), r"c\.csv:4: speaker s0 in test, above in tra"),
+        (("u2", "s1", "x.wav", "dev"), r"c\.csv:4: split 'dev' is none of train, val"),
+        (("", "s1", "x.wav", "test"), r"c\.csv:4: no utterance"),
+        (("u2", " ", "x.wav", "test"), r"c\.csv:4: no speaker"),
+    ],
+)
+def test_a_fault_is_told_with_its_line_and_nothing_is_written(tmp_path, row, message):
+    rows = [("u0", "s0", "a.wav", "train"), ("u1", "s1", "b.wav", "test"), row]
+
+    with pytest.raises(ValueError, match=message):
+        prepare(tmp_path, table_of(tmp_path, rows), kind="csv", split=None)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_many_faults_the_first_ten_are_told(tmp_path):
+    rows = [(f"u{i}", "s0", "gone.wav", "train") for i in range(30)]
+
+    with pytest.raises(ValueError, match="30 faults in the corpus") as error:
+        prepare(tmp_path, table_of(tmp_path, rows), kind="csv", split=None)
+
+    assert "the first 10" in str(error.value)
+    assert str(error.value).count("gone.wav") == 10
+
+
+def test_splits_of_the_corpus_and_of_the_config_are_one_too_many(tmp_path):
+    rows = [("u0", "s0", "a.wav", "train"), ("u1", "s1", "b.wav", "test")]
+
+    with pytest.raises(ValueError, match="has splits of its own; remove `split:`"):
+        prepare(tmp_path, table_of(tmp_path, rows), kind="csv")
+
+
+BAD_AUDIO = {
+    "empty": (np.zeros(0), "no samples"),
+    "silent": (np.zeros(16_000), "all samples are zero"),
+    "nan": (np.full(16_000, np.nan), "NaN or infinite"),
+    "short": (np.full(399, 0.1), "0.0249 s, shorter than 0.025 s"),
+    "unreadable": (None, "cannot be decoded"),
+}
+
+
+def write_bad(path, samples):
+    if samples is None:
+        path.write_bytes(b"no audio at all")
+    else:
+        write(path, samples)
+
+
+@pytest.mark.parametrize("kind", BAD_AUDIO)
+def test_audio_that_cannot_be_used_is_an_error(tmp_path, kind):
+    samples, reason = BAD_AUDIO[kind]
+    write_corpus(tmp_path / "audio", speakers=6, utterances=1)
+    write_bad(tmp_path / "audio" / "spk 03" / "bad.wav", samples)
+
+    with pytest.raises(ValueError, match=f"spk 03/bad: .*{reason}"):
+        prepare(tmp_path)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_or_it_is_left_out_and_listed(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=1)
+    for kind, (samples, _) in BAD_AUDIO.items():
+        write_bad(tmp_path / "audio" / "spk 03" / f"{kind}.wav", samples)
+
+    manifest = prepare(tmp_path, bad_audio="exclude")
+
+    excluded = pd.read_csv(tmp_path / "out" / "excluded.csv")
+    assert len(manifest) == 6
+    assert excluded["utterance"].tolist() == [f"spk 03/{k}" for k in sorted(BAD_AUDIO)]
+    for kind, reason in zip(sorted(BAD_AUDIO), excluded["reason"], strict=True):
+        assert BAD_AUDIO[kind][1] in reason
+
+
+def test_one_frame_of_audio_is_enough(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=1)
+    write(tmp_path / "audio" / "spk 03" / "blip.wav", np.full(400, 0.1))
+
+    assert "spk 03/blip" in set(prepare(tmp_path)["utterance"])
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    rows = pd.DataFrame(
+        [(f"s{s}/u{i}", f"s{s}") for s in range(3) for i in range(4)],
+        columns=["utterance", "speaker"],
+    )
+    rows = rows.assign(split="test", path="x.wav", seconds=1.0)
+    write_manifest(rows, tmp_path / "m.csv")
+    return tmp_path / "m.csv"
+
+
+def take_over(manifest, text):
+    file = manifest.with_name("theirs.txt")
+    file.write_text(text, "utf-8")
+    prepare_trials(
+        manifest=manifest,
+        split="test",
+        trials=manifest.with_name("t.csv"),
+        file=file,
+        num_targets=None,
+        seed=None,
+    )
+    return read_trials(manifest.with_name("t.csv"))
+
+
+def test_trials_are_made_from_the_split(manifest):
+    prepare_trials(
+        manifest=manifest,
+        split="test",
+        trials=manifest.with_name("t.csv"),
+        file=None,
+        num_targets=9,
+        seed=0,
+    )
+
+    assert len(read_trials(manifest.with_name("t.csv"))) == 18
+
+
+def test_a_list_as_voxceleb_has_it_is_taken_over(manifest):
+    trials = take_over(manifest, "1 s0/u0.wav s0/u1.wav\n0 s0/u0 s1/u1.wav\n\n")
+
+    assert trials.to_numpy().tolist() == [
+        ["s0/u0", "s0/u1", 1],
+        ["s0/u0", "s1/u1", 0],
+    ]
+
+
+def test_a_csv_with_conditions_is_taken_over(manifest):
+    trials = take_over(manifest, "enrolment,test,target,kind\ns0/u0,s1/u1,0,hard\n")
+
+    assert trials["kind"].tolist() == ["hard"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 s0/u0 s9/u9\n", "1 utterances are not in .* for example s9/u9; there they"),
+        (
+            "1 s0/u0 s0/u1\nyes s0/u0 s0/u1\n",
+            r"theirs\.txt:2: 'yes s0/u0 s0/u1' is",
+        ),
+        ("", "no trials"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_an_error(manifest, text, message):
+    with pytest.raises(ValueError, match=message):
+        take_over(manifest, text)
+
+    assert not manifest.with_name("t.csv").exists()
