@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import zarr
 
 TINY = {
     "conv_dim": [16] * 7,
@@ -49,3 +50,117 @@ def write_corpus(root, *, speakers, utterances):
                 voice(speaker, utterance, seconds=seconds),
                 16_000,
             )
+
+
+def cache_of(lengths, *, layers=3, size=5):
+    """Open a cache that was written to memory: utterances u0, u1, ... of one part."""
+    # Not above: what is imported before the tests are found is not type checked.
+    from unipool.cache import Cache
+    from unipool.cache.part import Part
+
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    states = np.random.default_rng(0).normal(size=(offsets[-1], layers, size))
+    array = zarr.create_array({}, data=states.astype(np.float16))
+    names = [f"u{i}" for i in range(len(lengths))]
+    receipt = {"bytes": array.nbytes, "extract_seconds": 1.0, "fingerprint": "f"}
+    return Cache([Part(array, offsets, names, 0.02, receipt)])
+
+
+TRAINING = {
+    "steps": 6,
+    "batch_size": 4,
+    "crop_seconds": 0.5,
+    "learning_rate": 0.003,
+    "warmup_fraction": 0.2,
+    "gradient_clip": 5.0,
+    "validate_every": 2,
+    "margin": 0.2,
+    "scale": 30.0,
+    "loss_heads": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def cached(tmp_path_factory):
+    """Take a small corpus as far as the cache: manifest, trials, backbone, parts."""
+    from unipool.extract import extract
+    from unipool.fetch import fetch_backbone
+    from unipool.prepare import prepare_corpus, prepare_trials
+
+    folder = tmp_path_factory.mktemp("cached")
+    write_corpus(folder / "audio", speakers=7, utterances=4)
+    prepare_corpus(
+        kind="folder",
+        options={"root": folder / "audio"},
+        split={"valid": 2, "test": 2, "seed": 0},
+        bad_audio="error",
+        min_seconds=0.025,
+        manifest=folder / "utterances.csv",
+        excluded=folder / "excluded.csv",
+        num_workers=2,
+    )
+    config = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
+    fetch_backbone(folder=folder / "backbone", config=config, seed=0)
+    for split in ("train", "valid", "test"):
+        if split != "train":
+            prepare_trials(
+                manifest=folder / "utterances.csv",
+                split=split,
+                trials=folder / f"{split}.csv",
+                file=None,
+                num_targets=8,
+                seed=0,
+            )
+        part = folder / "cache/tiny/own" / split / "full/part-000-of-001"
+        extract(
+            manifest=folder / "utterances.csv",
+            split=split,
+            part=0,
+            num_parts=1,
+            backbone=folder / "backbone",
+            store=part.with_suffix(".zarr"),
+            receipt=part.with_suffix(".json"),
+            view="full",
+            max_batch_seconds=4,
+            device="cpu",
+            num_threads=1,
+        )
+    return folder
+
+
+def train_run(folder, run, *, kind="unipool", seed=0, **changes):
+    """Train on the corpus that ``cached`` prepared."""
+    from unipool.train import train
+    from unipool.training import Training
+
+    options = {"embedding_size": 8}
+    if kind == "unipool":
+        options["conv_dim"] = 4
+    train(
+        run=run,
+        train_split=split_of(folder, "train"),
+        valid_split=split_of(folder, "valid"),
+        valid_trials=folder / "valid.csv",
+        kind=kind,
+        options=options,
+        training=Training(**(TRAINING | changes)),
+        seed=seed,
+        definition={"kind": kind, "train": TRAINING | changes},
+        device="cpu",
+        num_threads=1,
+        max_batch_seconds=4,
+        memory_gb=1,
+    )
+
+
+def split_of(folder, split):
+    """Say where a split of ``cached`` is."""
+    from unipool.batches import SplitCache
+
+    return SplitCache(
+        manifest=folder / "utterances.csv",
+        split=split,
+        backbone=folder / "backbone",
+        folder=folder / "cache/tiny/own" / split / "full",
+        num_parts=1,
+    )

@@ -78,11 +78,31 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         ):
             for name in block[key]:
                 yield from _look_up(config, library, f"grid[{i}].{key}", name)
-        corpus = config["corpora"].get(block["train"])
-        if corpus is not None and corpus.get("valid_trials") is None:
+        if block["train"] in config["corpora"]:
+            yield from _unfair_tests(config, i)
+
+
+def _unfair_tests(config: dict[str, Any], i: int) -> Iterator[str]:
+    """Find trials that training has seen."""
+    block = config["grid"][i]
+    chosen_by = config["corpora"][block["train"]].get("valid_trials")
+    if chosen_by is None:
+        yield (
+            f"corpora.{block['train']}.valid_trials: missing; grid[{i}] trains on this"
+            " corpus, and its weights are chosen by a trial list"
+        )
+    for name in block["test"]:
+        trials = config["trials"].get(name, {})
+        if name == chosen_by:
             yield (
-                f"corpora.{block['train']}.valid_trials: missing; grid[{i}] trains on"
-                " this corpus, and its weights are chosen by a trial list"
+                f"grid[{i}].test: {name!r} chooses the weights"
+                f" (corpora.{block['train']}.valid_trials), so its errors would be too"
+                " low; test on other trials"
+            )
+        if (trials.get("corpus"), trials.get("split")) == (block["train"], "train"):
+            yield (
+                f"grid[{i}].test: {name!r} is of the speakers that are trained on; test"
+                " on another split"
             )
 
 
@@ -110,10 +130,19 @@ def _wrong_options(config: dict[str, Any]) -> Iterator[str]:
                 continue
             options = entry.get("options", {})
             yield from _fit(f"{where}.options", options, kinds[kind])
-    yield from _fit("train", config["train"], Training)
-    for name, entry in config["backends"].items():
-        training = config["train"] | entry.get("train", {})
-        yield from _fit(f"backends.{name}.train", training, Training)
+    trainings = {"train": config["train"]} | {
+        f"backends.{name}.train": config["train"] | entry["train"]
+        for name, entry in config["backends"].items()
+        if "train" in entry
+    }
+    for where, training in trainings.items():
+        problems = [*_fit(where, training, Training)]
+        yield from problems
+        if not problems:
+            try:
+                Training(**training)
+            except ValueError as error:
+                yield f"{where}.{error}"
 
 
 def _fit(where: str, given: dict[str, Any], call: Callable[..., Any]) -> Iterator[str]:

@@ -1,0 +1,121 @@
+"""Crops to train on, padded batches to embed."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import cache_of
+from torch import nn
+
+from unipool.batches import CropSampler, embed_utterances, padded_batches
+
+LENGTHS = [30, 7, 100, 1, 31, 12]
+
+
+@pytest.fixture
+def cache():
+    return cache_of(LENGTHS)
+
+
+def sampler(cache, *, batch_size=4, crop_frames=10, seed=0):
+    labels = np.arange(len(LENGTHS))
+    return CropSampler(
+        cache, labels, batch_size=batch_size, crop_frames=crop_frames, seed=seed
+    )
+
+
+def states_of(cache, index):
+    return torch.from_numpy(cache.read(index)).transpose(0, 1)  # (L, T, D)
+
+
+def test_a_crop_is_a_piece_of_the_utterance_of_its_label(cache):
+    for step in range(5):
+        batch = sampler(cache).batch(step)
+        assert batch.hidden_states.shape == (4, 3, 10, 5)
+        for crop, label in zip(batch.hidden_states, batch.labels, strict=True):
+            states = states_of(cache, int(label))
+            length = LENGTHS[label]
+            if length < 10:
+                wrapped = states[:, torch.arange(10) % length]
+                assert torch.equal(crop, wrapped)
+            else:
+                pieces = states.unfold(1, 10, 1).permute(1, 0, 3, 2)
+                assert any(torch.equal(crop, piece) for piece in pieces)
+
+
+def test_every_utterance_comes_once_an_epoch(cache):
+    batches = [sampler(cache, batch_size=4).batch(step) for step in range(6)]
+
+    labels = torch.cat([batch.labels for batch in batches])
+    for epoch in labels.split(len(LENGTHS)):
+        assert sorted(epoch.tolist()) == list(range(len(LENGTHS)))
+    assert labels[:6].tolist() != labels[6:12].tolist()
+
+
+def test_a_batch_may_be_larger_than_the_split(cache):
+    batch = sampler(cache, batch_size=15).batch(0)
+
+    assert torch.bincount(batch.labels).sort().values.tolist() == [2, 2, 2, 3, 3, 3]
+
+
+def test_a_crop_may_start_anywhere(cache):
+    starts = set()
+    states = states_of(cache, 5)  # 12 frames: three places
+    for step in range(60):
+        batch = sampler(cache).batch(step)
+        for crop, label in zip(batch.hidden_states, batch.labels, strict=True):
+            if label == 5:
+                starts |= {s for s in range(3) if torch.equal(crop[:, 0], states[:, s])}
+
+    assert starts == {0, 1, 2}
+
+
+def test_a_batch_follows_from_seed_and_step(cache):
+    first = [batch.hidden_states for batch in sampler(cache).batches(0, 4)]
+    resumed = [batch.hidden_states for batch in sampler(cache).batches(2, 4)]
+    other = sampler(cache, seed=1).batch(0).hidden_states
+
+    assert all(map(torch.equal, first[2:], resumed))
+    assert not torch.equal(first[0], other)
+
+
+def test_no_steps_are_no_batches(cache):
+    assert list(sampler(cache).batches(3, 3)) == []
+
+
+@pytest.mark.parametrize("max_frames", [1, 31, 70, 10_000])
+def test_padded_batches_hold_each_utterance_once(cache, max_frames):
+    rows = []
+    for batch in padded_batches(cache, max_frames=max_frames):
+        rows += batch.rows.tolist()
+        assert batch.mask.shape == (len(batch.rows), batch.hidden_states.shape[2])
+        assert len(batch.rows) == 1 or batch.mask.numel() <= max_frames
+        for row, states, mask in zip(
+            batch.rows, batch.hidden_states, batch.mask, strict=True
+        ):
+            assert torch.equal(states[:, mask], states_of(cache, int(row)))
+            assert not states[:, ~mask].any()
+
+    assert sorted(rows) == list(range(len(LENGTHS)))
+
+
+class FirstFrame(nn.Module):
+    """Give the last layer's first frame and the length; add 1 in training."""
+
+    def forward(self, hidden_states, mask):
+        first = hidden_states[:, -1, 0]
+        frames = mask.sum(dim=1, keepdim=True)
+        return torch.cat([first, frames], dim=1) + self.training
+
+
+@pytest.mark.parametrize("max_frames", [1, 70])
+def test_embeddings_come_in_the_order_of_the_cache(cache, max_frames):
+    backend = FirstFrame().train()
+
+    embeddings = embed_utterances(
+        backend, cache, max_frames=max_frames, device=torch.device("cpu")
+    )
+
+    assert embeddings[:, -1].tolist() == LENGTHS
+    for index, embedding in enumerate(embeddings):
+        assert np.array_equal(embedding[:-1], cache.read(index)[0, -1])
+    assert backend.training

@@ -1,0 +1,121 @@
+"""Embeddings of a trained run, and their scores."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import TINY, split_of, train_run
+
+from unipool.backends import BACKENDS
+from unipool.checkpoint import read_checkpoint
+from unipool.embed import embed
+from unipool.embeddings import read_embeddings
+from unipool.fetch import fetch_backbone
+from unipool.metrics import eer
+from unipool.score import score
+from unipool.trials import read_trials
+
+
+@pytest.fixture(scope="module")
+def run(cached, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train_run(cached, folder, loss_heads=2)
+    return folder
+
+
+def embed_test(cached, run, file, **changes):
+    settings = {
+        "run": run,
+        "split": split_of(cached, "test"),
+        "embeddings": file,
+        "device": "cpu",
+        "num_threads": 1,
+        "max_batch_seconds": 3,
+    }
+    embed(**(settings | changes))
+    return read_embeddings(file)
+
+
+def test_each_embedding_is_the_backends_for_the_utterance_alone(cached, run, tmp_path):
+    content = embed_test(cached, run, tmp_path / "e.h5")
+
+    weights, info = read_checkpoint(run)
+    backend = BACKENDS["unipool"](3, 16, **info["options"]).eval()
+    backend.load_state_dict(weights)
+    cache, rows = split_of(cached, "test").open(memory_gb=1)
+    assert content.utterances == rows["utterance"].tolist()
+    assert content.embeddings.shape == (8, 8)
+    assert content.num_heads == 2
+    for index, embedding in enumerate(content.embeddings):
+        states = torch.from_numpy(cache.read(index)).float().transpose(0, 1)[None]
+        with torch.inference_mode():
+            alone = backend(states, torch.ones(1, states.shape[2], dtype=torch.bool))
+        np.testing.assert_allclose(embedding, alone[0].numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_batch_size_changes_no_more_than_rounding(cached, run, tmp_path):
+    small = embed_test(cached, run, tmp_path / "a.h5", max_batch_seconds=0.1)
+    large = embed_test(cached, run, tmp_path / "b.h5", max_batch_seconds=100)
+
+    np.testing.assert_allclose(small.embeddings, large.embeddings, rtol=1e-3, atol=1e-4)
+
+
+def test_a_cache_of_another_backbone_is_refused(cached, run, tmp_path):
+    config = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
+    fetch_backbone(folder=tmp_path / "other", config=config, seed=1)
+    split = split_of(cached, "test")._replace(backbone=tmp_path / "other")
+
+    with pytest.raises(ValueError, match="made from another backbone or manifest"):
+        embed_test(cached, run, tmp_path / "e.h5", split=split)
+
+
+def test_weights_of_another_backbones_size_are_refused(cached, run, tmp_path):
+    for name in ("model.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    info = json.loads((tmp_path / "model.json").read_text("utf-8"))
+    (tmp_path / "model.json").write_text(json.dumps(info | {"num_layers": 13}), "utf-8")
+
+    with pytest.raises(ValueError, match=r"of 3 layers x 16, the run .* on 13 x 16"):
+        embed_test(cached, tmp_path, tmp_path / "e.h5")
+
+
+def test_scores_and_metrics_of_a_run(cached, run, tmp_path):
+    content = embed_test(cached, run, tmp_path / "e.h5")
+    key = {
+        "corpus": "own",
+        "backbone": "tiny",
+        "backend": "unipool",
+        "seed": 0,
+        "trials": "test",
+    }
+
+    score(
+        embeddings=tmp_path / "e.h5",
+        trials=cached / "test.csv",
+        scores=tmp_path / "scores" / "t.csv",
+        metrics=tmp_path / "metrics" / "t.json",
+        key=key,
+    )
+
+    scores = pd.read_csv(tmp_path / "scores" / "t.csv")
+    facts = json.loads((tmp_path / "metrics" / "t.json").read_text("utf-8"))
+    trials = read_trials(cached / "test.csv")
+    assert scores[["enrolment", "test", "target"]].equals(trials)
+    first = dict(zip(content.utterances, content.embeddings, strict=True))
+    halves = [np.split(first[scores[column][0]], 2) for column in ("enrolment", "test")]
+    cosines = [
+        a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        for a, b in zip(*halves, strict=True)
+    ]
+    assert scores["score"][0] == pytest.approx(np.mean(cosines), abs=1e-6)
+    assert facts["key"] == key
+    assert facts["metrics"]["num_trials"] == 16
+    assert facts["metrics"]["eer"] == eer(
+        scores["score"].to_numpy(), scores["target"].to_numpy(bool)
+    )
+    assert facts["costs"]["cache_bytes"] == sum(
+        split_of(cached, split).open(memory_gb=0)[0].num_bytes
+        for split in ("train", "valid", "test")
+    )

@@ -1,0 +1,144 @@
+"""A whole training: what it leaves, and that a kill changes nothing of it."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from conftest import train_run
+
+from unipool.backends import BACKENDS
+from unipool.checkpoint import read_checkpoint, write_state
+from unipool.manifest import read_manifest, write_manifest
+
+
+class Killed(BaseException):
+    """As if the process ended here."""
+
+
+def train_and_kill(cached, run, monkeypatch, *, after):
+    """Train until the state was kept so many times."""
+    kept = []
+
+    def write_and_die(folder, state):
+        write_state(folder, state)
+        kept.append(state["step"])
+        if len(kept) == after:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("unipool.train.write_state", write_and_die)
+        with pytest.raises(Killed):
+            train_run(cached, run)
+    return kept
+
+
+def test_a_run_leaves_weights_history_and_what_it_was(cached, tmp_path):
+    train_run(cached, tmp_path / "run", loss_heads=2)
+
+    weights, info = read_checkpoint(tmp_path / "run")
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    backend = BACKENDS[info["kind"]](
+        info["num_layers"], info["hidden_size"], **info["options"]
+    )
+    backend.load_state_dict(weights)
+    assert history["step"].tolist() == [0, 2, 4, 6]
+    assert history["valid_eer"].between(0, 1).all()
+    assert info["best_step"] in [0, 2, 4, 6]
+    assert info["valid_eer"] == history["valid_eer"].min()
+    assert info["num_speakers"] == 3
+    assert info["loss_heads"] == 2
+    assert info["backend_parameters"] == sum(p.numel() for p in backend.parameters())
+    assert set(info["caches"]) == {"tiny/own/train/full", "tiny/own/valid/full"}
+    assert not (tmp_path / "run" / "state.pt").exists()
+
+
+def test_the_last_round_may_be_shorter(cached, tmp_path):
+    train_run(cached, tmp_path, steps=6, validate_every=4)
+
+    assert pd.read_csv(tmp_path / "history.csv")["step"].tolist() == [0, 4, 6]
+
+
+def test_without_steps_the_backend_is_as_it_was_initialised(cached, tmp_path):
+    train_run(cached, tmp_path / "a", steps=0)
+    train_run(cached, tmp_path / "b")
+
+    untrained, info = read_checkpoint(tmp_path / "a")
+    first = pd.read_csv(tmp_path / "b" / "history.csv")["valid_eer"][0]
+    assert info["best_step"] == 0
+    assert info["valid_eer"] == first
+    assert not untrained["norm.norm.num_batches_tracked"]
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_killed_and_resumed_it_ends_in_the_same_weights(
+    cached, tmp_path, monkeypatch, after
+):
+    train_run(cached, tmp_path / "unbroken")
+    kept = train_and_kill(cached, tmp_path / "broken", monkeypatch, after=after)
+
+    train_run(cached, tmp_path / "broken")
+
+    expected, of_unbroken = read_checkpoint(tmp_path / "unbroken")
+    weights, info = read_checkpoint(tmp_path / "broken")
+    assert kept == [0, 2, 4][:after]
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert info["valid_eer"] == of_unbroken["valid_eer"]
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "broken" / "history.csv"),
+        pd.read_csv(tmp_path / "unbroken" / "history.csv"),
+    )
+
+
+def test_the_state_of_other_settings_is_not_gone_on_from(cached, tmp_path, monkeypatch):
+    train_and_kill(cached, tmp_path / "run", monkeypatch, after=2)
+
+    train_run(cached, tmp_path / "run", learning_rate=0.001)
+    train_run(cached, tmp_path / "fresh", learning_rate=0.001)
+
+    expected, _ = read_checkpoint(tmp_path / "fresh")
+    weights, _ = read_checkpoint(tmp_path / "run")
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_the_seed_decides(cached, tmp_path, kind):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_run(cached, tmp_path / name, kind=kind, seed=seed)
+
+    a, b, c = (read_checkpoint(tmp_path / name).weights for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_one_training_speaker_is_an_error(cached, tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(cached, project)
+    manifest = read_manifest(project / "utterances.csv")
+    train = manifest["split"] == "train"
+    write_manifest(
+        manifest.assign(speaker=manifest["speaker"].where(~train, "only")),
+        project / "utterances.csv",
+    )
+
+    with pytest.raises(ValueError, match=r"1 training speaker\(s\)"):
+        train_run(project, tmp_path / "run")
+
+
+def test_the_log_shows_how_far_it_is(cached, tmp_path, caplog):
+    caplog.set_level("INFO")
+
+    train_run(cached, tmp_path / "run")
+
+    lines = [record.message for record in caplog.records]
+    assert any(line.startswith("train 6/6 steps, loss ") for line in lines)
+    assert any("step 6: validation EER " in line for line in lines)
+
+
+def test_settings_are_kept_with_the_weights(cached, tmp_path):
+    train_run(cached, tmp_path)
+
+    info = json.loads((tmp_path / "model.json").read_text("utf-8"))
+    assert info["definition"]["train"]["learning_rate"] == 0.003
+    assert {"torch", "git_commit"} <= set(info["versions"])
