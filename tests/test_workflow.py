@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import TINY, write_corpus
+from conftest import TINY, TRAINING, write_corpus
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,18 +41,7 @@ CONFIG = {
         "unipool": {"kind": "unipool", "options": {"conv_dim": 4, "embedding_size": 8}},
         "mean": {"kind": "last-layer", "options": {"embedding_size": 8}},
     },
-    "train": {
-        "steps": 6,
-        "batch_size": 4,
-        "crop_seconds": 0.5,
-        "learning_rate": 0.003,
-        "warmup_fraction": 0.2,
-        "gradient_clip": 5.0,
-        "validate_every": 2,
-        "margin": 0.2,
-        "scale": 30.0,
-        "loss_heads": 1,
-    },
+    "train": TRAINING,
     "grid": [
         {
             "train": "own",
@@ -65,17 +54,20 @@ CONFIG = {
 }
 
 
-def command(folder, *arguments):
+def command(folder, *arguments, code=ROOT):
     return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")),
         *("--directory", str(folder), "--cores", "2"),
         *arguments,
     ]
 
 
-def snakemake(folder, *arguments):
+def snakemake(folder, *arguments, code=ROOT):
     return subprocess.run(
-        command(folder, *arguments), capture_output=True, text=True, check=False
+        command(folder, *arguments, code=code),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -163,28 +155,15 @@ def test_each_job_leaves_a_log_that_can_be_read(finished):
 
 def test_a_fresh_checkout_of_the_code_redoes_nothing(project, tmp_path):
     checkout = tmp_path / "checkout"
-    for name in ("Snakefile", "workflow", "profiles", "unipool"):
-        source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, checkout / name) if source.is_dir() else (
-            checkout.mkdir(parents=True, exist_ok=True),
-            shutil.copy(source, checkout / name),
-        )
+    for name in ("workflow", "profiles", "unipool"):
+        shutil.copytree(ROOT / name, checkout / name)
+    shutil.copy(ROOT / "Snakefile", checkout)
     for path in checkout.rglob("*"):
         os.utime(path)  # as git leaves them: all new
     script = checkout / "workflow/scripts/train.py"
     script.write_text(script.read_text("utf-8") + "# a comment\n", "utf-8")
 
-    again = subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", "-n"),
-            *("--snakefile", str(checkout / "Snakefile"), "--directory", str(project)),
-            *("--cores", "2", "results/table.csv"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = snakemake(project, "-n", "results/table.csv", code=checkout)
 
     assert "Nothing to be done" in again.stderr + again.stdout
 

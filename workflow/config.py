@@ -56,7 +56,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
     elif error.validator == "oneOf" and "$comment" in error.schema:
         yield f"{where}: {error.schema['$comment']}"
     else:
-        yield f"{where}: {error.message}{_number_hint(error.instance)}"
+        yield f"{where}: {error.message}{_number_hint(error)}"
 
 
 def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
@@ -156,7 +156,7 @@ def _fit(where: str, given: dict[str, Any], call: Callable[..., Any]) -> Iterato
             continue
         schema = _schema_of(hints[key])
         for error in Draft202012Validator(schema).iter_errors(value):
-            yield f"{where}.{key}: {error.message}{_number_hint(value)}"
+            yield f"{where}.{key}: {error.message}{_number_hint(error)}"
     for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in given:
             yield f"{where}.{key}: missing"
@@ -177,13 +177,15 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are: {listed}"
 
 
-def _number_hint(value: Any) -> str:
-    """Explain the trap that YAML reads 1e-3 as text."""
-    if isinstance(value, str):
+def _number_hint(error: ValidationError) -> str:
+    """Explain the traps that YAML reads 1e-3, and what stands in quotes, as text."""
+    if error.validator != "type" or not isinstance(error.instance, str):
+        return ""
+    for number in (int, float):
         try:
-            return f" (YAML reads {value} as text; write {float(value)!r})"
+            return f" (to YAML this is text; write {number(error.instance)})"
         except ValueError:
-            pass
+            continue
     return ""
 
 

@@ -1,0 +1,190 @@
+"""A mistake in config.yaml is found, and says which key."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow.config import problems_of
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+
+
+def problems_after(path, value):
+    """Set one key of the shipped config, ``a.b.0.c``; list the problems."""
+    config = copy.deepcopy(CONFIG)
+    *above, last = path.split(".")
+    place = config
+    for step in above:
+        place = place[int(step) if isinstance(place, list) else step]
+    if value is REMOVED:
+        del place[last]
+    else:
+        place[int(last) if isinstance(place, list) else last] = value
+    return problems_of(config, SCHEMA)
+
+
+REMOVED = object()
+
+
+def test_the_shipped_config_has_none():
+    assert problems_of(CONFIG, SCHEMA) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        # Keys that are not known.
+        ("gird", [], "gird: unknown key; did you mean 'grid'?"),
+        (
+            "machine.memroy_gb",
+            4,
+            "machine.memroy_gb: unknown key; did you mean 'memory_gb'?",
+        ),
+        (
+            "corpora.demo.options.speaker",
+            48,
+            "corpora.demo.options.speaker: unknown key; did you mean 'speakers'?",
+        ),
+        (
+            "backends.unipool.options.conv_dims",
+            8,
+            "backends.unipool.options.conv_dims: unknown key; did you mean 'conv_dim'?",
+        ),
+        (
+            "train.stpes",
+            8,
+            "train.stpes: unknown key; did you mean 'steps'?",
+        ),
+        (
+            "backends.unipool.train",
+            {"sclae": 3},
+            "backends.unipool.train.sclae: unknown key; did you mean 'scale'?",
+        ),
+        # Keys that are missing.
+        ("grid.0.seeds", REMOVED, "grid[0].seeds: missing"),
+        ("corpora.demo.options.root", REMOVED, "corpora.demo.options.root: missing"),
+        ("train.margin", REMOVED, "train.margin: missing"),
+        (
+            "corpora.demo.valid_trials",
+            REMOVED,
+            "corpora.demo.valid_trials: missing; grid[0] trains on this corpus, and its"
+            " weights are chosen by a trial list",
+        ),
+        # Names without a definition.
+        (
+            "grid.0.backends",
+            ["unipol"],
+            "grid[0].backends: 'unipol' is not defined under backends; did you mean"
+            " 'unipool'?",
+        ),
+        (
+            "grid.0.train",
+            "vox",
+            "grid[0].train: 'vox' is not defined under corpora; known are: demo",
+        ),
+        (
+            "corpora.demo.valid_trials",
+            "demo-vald",
+            "corpora.demo.valid_trials: 'demo-vald' is not defined under trials; did"
+            " you mean 'demo-valid'?",
+        ),
+        (
+            "backends.unipool.kind",
+            "unipol",
+            "backends.unipool.kind: unknown 'unipol'; did you mean 'unipool'?",
+        ),
+        (
+            "corpora.demo.kind",
+            "kaldi",
+            "corpora.demo.kind: unknown 'kaldi'; known are: csv, folder, synthetic",
+        ),
+        # Wrong types and values.
+        (
+            "grid.0.seeds",
+            ["0"],
+            "grid[0].seeds[0]: '0' is not of type 'integer' (to YAML this is text;"
+            " write 0)",
+        ),
+        (
+            "train.learning_rate",
+            "1e-3",
+            "train.learning_rate: '1e-3' is not of type 'number' (to YAML this is"
+            " text; write 0.001)",
+        ),
+        (
+            "backends.unipool.options.conv_dim",
+            "big",
+            "backends.unipool.options.conv_dim: 'big' is not of type 'integer'",
+        ),
+        (
+            "backends.unipool.options.use_layer_zero",
+            1,
+            "backends.unipool.options.use_layer_zero: 1 is not of type 'boolean'",
+        ),
+        ("train.batch_size", 1, "train.batch_size: is 1, must be at least 2"),
+        (
+            "backends.unipool.train",
+            {"steps": -4},
+            "backends.unipool.train.steps: is -4, must be at least 0",
+        ),
+        (
+            "machine.device",
+            "gpu",
+            "machine.device: 'gpu' is not one of ['auto', 'cpu', 'cuda']",
+        ),
+        (
+            "backbones.tiny-wavlm.path",
+            "/models/x",
+            "backbones.tiny-wavlm: needs either model (with revision), or path, or"
+            " config and seed",
+        ),
+        (
+            "trials.demo-test.file",
+            "x.txt",
+            "trials.demo-test: needs either file, or num_targets and seed",
+        ),
+        # Trials that training has seen.
+        (
+            "grid.0.test",
+            ["demo-valid"],
+            "grid[0].test: 'demo-valid' chooses the weights"
+            " (corpora.demo.valid_trials), so its errors would be too low; test on"
+            " other trials",
+        ),
+        (
+            "trials.demo-test.split",
+            "train",
+            "grid[0].test: 'demo-test' is of the speakers that are trained on; test on"
+            " another split",
+        ),
+    ],
+)
+def test_a_mistake_says_which_key_and_what_was_meant(path, value, problem):
+    assert problems_after(path, value) == [problem]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "-x", "", "mit leerzeichen"])
+def test_a_name_must_be_fit_for_a_folder(name):
+    (problem,) = problems_after("corpora", CONFIG["corpora"] | {name: {"kind": "csv"}})
+
+    assert "does not match" in problem
+
+
+def test_several_mistakes_are_told_at_once():
+    config = copy.deepcopy(CONFIG)
+    config["machine"]["devise"] = "cpu"
+    config["grid"][0]["seeds"] = []
+
+    assert len(problems_of(config, SCHEMA)) == 2
+
+
+@pytest.mark.parametrize("section", ["corpora", "backbones", "train", "grid"])
+@pytest.mark.parametrize("value", [None, "text", 3])
+def test_a_section_of_another_type_is_told(section, value):
+    (problem,) = problems_after(section, value)
+
+    assert problem.startswith(f"{section}: ")

@@ -1,0 +1,106 @@
+"""What a job says, and how it ends."""
+
+import logging
+import multiprocessing
+import time
+
+import pytest
+
+from unipool.lock import only_writer
+from unipool.log import LoggedProgress, job_log
+
+
+@pytest.fixture(autouse=True)
+def _leave_logging_as_it_was():
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
+
+
+def test_what_is_logged_goes_to_the_file_and_with_the_jobs_name_to_the_terminal(
+    tmp_path, capsys
+):
+    with job_log(tmp_path / "new" / "a.log", "train x"):
+        logging.getLogger("unipool.train").info("grüße")
+
+    assert (tmp_path / "new" / "a.log").read_text("utf-8").endswith("INFO grüße\n")
+    assert capsys.readouterr().err == "[train x] grüße\n"
+
+
+@pytest.mark.parametrize("error", [ValueError, FileNotFoundError])
+def test_a_mistake_of_the_user_gives_its_message_alone(tmp_path, capsys, error):
+    with pytest.raises(SystemExit) as ended, job_log(tmp_path / "a.log", "x"):
+        raise error("write it so")
+
+    text = (tmp_path / "a.log").read_text("utf-8")
+    assert ended.value.code == 1
+    assert text.endswith("ERROR error: write it so\n")
+    assert "Traceback" not in text + capsys.readouterr().err
+
+
+def test_a_fault_of_ours_leaves_its_traceback(tmp_path):
+    with pytest.raises(SystemExit) as ended, job_log(tmp_path / "a.log", "x"):
+        raise RuntimeError("how could this be")
+
+    text = (tmp_path / "a.log").read_text("utf-8")
+    assert ended.value.code == 1
+    assert "Traceback" in text
+    assert "how could this be" in text
+
+
+def test_progress_is_lines_of_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr("unipool.log.SECONDS_BETWEEN_LINES", 0.0)
+
+    with (
+        job_log(tmp_path / "a.log", "x"),
+        LoggedProgress(desc="embed", unit="utterances", total=3) as bar,
+    ):
+        for number in range(3):
+            bar.set_postfix_str(f"loss {number}", False)
+            bar.update()
+
+    lines = (tmp_path / "a.log").read_text("utf-8").splitlines()
+    told = dict.fromkeys(line.split("INFO ")[1].split(", 00:0")[0] for line in lines)
+    assert list(told) == [
+        "embed 0/3 utterances, ? left",
+        "embed 1/3 utterances, loss 0",
+        "embed 2/3 utterances, loss 1",
+        "embed 3/3 utterances, loss 2",
+    ]
+
+
+def test_little_progress_is_not_worth_a_line(tmp_path):
+    with job_log(tmp_path / "a.log", "x"):
+        for _ in LoggedProgress(range(1000), desc="check", unit="files", total=1000):
+            pass
+
+    lines = (tmp_path / "a.log").read_text("utf-8").splitlines()
+    assert len(lines) == 2
+    assert "check 1000/1000 files" in lines[-1]
+
+
+def hold(path, started):
+    with only_writer(path):
+        started.set()
+        time.sleep(60)
+
+
+def test_a_second_writer_waits_and_a_dead_one_holds_nothing(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    started = spawn.Event()
+    first = spawn.Process(target=hold, args=(tmp_path / "lock", started))
+    first.start()
+    assert started.wait(60)
+    second_started = spawn.Event()
+    second = spawn.Process(target=hold, args=(tmp_path / "lock", second_started))
+    second.start()
+
+    assert not second_started.wait(3)
+    first.kill()
+    assert second_started.wait(60)
+
+    second.kill()
+    first.join()
+    second.join()
