@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from unipool.lock import only_writer
 from unipool.log import LoggedProgress, job_log
 
 
@@ -82,22 +81,24 @@ def test_little_progress_is_not_worth_a_line(tmp_path):
 
 
 def hold(path, started):
-    with only_writer(path):
+    with job_log(path, "x"):
+        logging.info("begun")
         started.set()
         time.sleep(60)
 
 
-def test_a_second_writer_waits_and_a_dead_one_holds_nothing(tmp_path):
+def test_the_same_job_started_again_waits_until_the_first_is_dead(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     started = spawn.Event()
-    first = spawn.Process(target=hold, args=(tmp_path / "lock", started))
+    first = spawn.Process(target=hold, args=(tmp_path / "a.log", started))
     first.start()
     assert started.wait(60)
     second_started = spawn.Event()
-    second = spawn.Process(target=hold, args=(tmp_path / "lock", second_started))
+    second = spawn.Process(target=hold, args=(tmp_path / "a.log", second_started))
     second.start()
 
     assert not second_started.wait(3)
+    assert "begun" in (tmp_path / "a.log").read_text("utf-8")
     first.kill()
     assert second_started.wait(60)
 

@@ -1,4 +1,4 @@
-"""One writer at a time for a folder or a store that outlives the job that fills it."""
+"""One writer at a time for what two processes might write."""
 
 import logging
 from collections.abc import Iterator
@@ -14,8 +14,7 @@ logger = logging.getLogger(__name__)
 def only_writer(path: Path) -> Iterator[None]:
     """Hold a lock file, after waiting for the process that holds it now.
 
-    A killed Snakemake leaves its running jobs behind; the same jobs started again wait
-    here for them. The operating system lets go of the lock when its holder dies.
+    The operating system lets go of the lock when its holder dies.
     """
     lock = FileLock(path)
     try:

@@ -9,6 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from unipool.lock import only_writer
+
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -57,25 +59,32 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
     A mistake of the user's (ValueError, OSError) ends the process with its message
     alone; anything else is a fault of ours and leaves its traceback in the log.
 
-    Writes: ``path``, from its beginning.
+    A killed Snakemake leaves its running jobs behind; the same job started again waits
+    here until they are done, so two never write the same files.
+
+    Writes: ``path``, from its beginning; ``path`` with ``.lock``, which stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setFormatter(logging.Formatter(f"[{job}] %(message)s"))
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    root.handlers = [to_file, to_terminal]
+    root.handlers = [to_terminal]
     logging.captureWarnings(capture=True)
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        logger.error("error: %s", error)
-        sys.exit(1)
-    except Exception:
-        logger.exception("a fault in unipool itself; please report it with this log")
-        sys.exit(1)
-    finally:
-        to_file.close()
+    with only_writer(path.with_name(path.name + ".lock")):
+        to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        root.handlers = [to_file, to_terminal]
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            logger.error("error: %s", error)
+            sys.exit(1)
+        except Exception:
+            logger.exception(
+                "a fault in unipool itself; please report it with this log"
+            )
+            sys.exit(1)
+        finally:
+            to_file.close()

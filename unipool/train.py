@@ -27,7 +27,6 @@ from unipool.batches import CropSampler, SplitCache, embed_utterances
 from unipool.cache import Cache
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
 from unipool.device import pick_device
-from unipool.lock import only_writer
 from unipool.log import LoggedProgress
 from unipool.losses import AAMSoftmax
 from unipool.metrics import eer
@@ -102,76 +101,73 @@ def train(
     torch.set_num_threads(num_threads)
     torch.backends.cudnn.deterministic = True
     run.mkdir(parents=True, exist_ok=True)
-    with only_writer(run / "lock"):
-        cache, rows = train_split.open(memory_gb=memory_gb)
-        valid_cache, _ = valid_split.open(memory_gb=memory_gb)
-        validation = Validation(
-            valid_cache,
-            read_trials(valid_trials),
-            max_frames=int(max_batch_seconds / valid_cache.frame_shift),
-            num_heads=training.loss_heads,
+    cache, rows = train_split.open(memory_gb=memory_gb)
+    valid_cache, _ = valid_split.open(memory_gb=memory_gb)
+    validation = Validation(
+        valid_cache,
+        read_trials(valid_trials),
+        max_frames=int(max_batch_seconds / valid_cache.frame_shift),
+        num_heads=training.loss_heads,
+    )
+    labels, speakers = pd.factorize(rows["speaker"], sort=True)
+    if len(speakers) < 2:
+        raise ValueError(
+            f"{train_split.manifest}: {len(speakers)} training speaker(s), a"
+            " backend learns to tell at least 2 apart; change the corpus's split"
         )
-        labels, speakers = pd.factorize(rows["speaker"], sort=True)
-        if len(speakers) < 2:
-            raise ValueError(
-                f"{train_split.manifest}: {len(speakers)} training speaker(s), a"
-                " backend learns to tell at least 2 apart; change the corpus's split"
-            )
-        sampler = CropSampler(
-            cache,
-            labels.astype(np.int64),
-            batch_size=training.batch_size,
-            crop_frames=round(training.crop_seconds / cache.frame_shift),
-            seed=seed,
-        )
-        torch.manual_seed(seed)
-        backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
-        assert isinstance(backend.embedding_size, int)
-        loss = AAMSoftmax(
-            backend.embedding_size,
-            len(speakers),
-            margin=training.margin,
-            scale=training.scale,
-            num_heads=training.loss_heads,
-        )
-        trainee = Trainee(
-            backend, loss, training, seed=seed, device=pick_device(device)
-        )
-        identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
-        state = read_state(run)
-        if state is not None and state.pop("identity") == identity:
-            trainee.restore(state)
-            logger.info("going on from step %d of an earlier start", trainee.step)
-        _loop(
-            trainee,
-            sampler,
-            validation,
-            keep=lambda state: write_state(run, {"identity": identity, **state}),
-        )
+    sampler = CropSampler(
+        cache,
+        labels.astype(np.int64),
+        batch_size=training.batch_size,
+        crop_frames=round(training.crop_seconds / cache.frame_shift),
+        seed=seed,
+    )
+    torch.manual_seed(seed)
+    backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
+    assert isinstance(backend.embedding_size, int)
+    loss = AAMSoftmax(
+        backend.embedding_size,
+        len(speakers),
+        margin=training.margin,
+        scale=training.scale,
+        num_heads=training.loss_heads,
+    )
+    trainee = Trainee(backend, loss, training, seed=seed, device=pick_device(device))
+    identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
+    state = read_state(run)
+    if state is not None and state.pop("identity") == identity:
+        trainee.restore(state)
+        logger.info("going on from step %d of an earlier start", trainee.step)
+    _loop(
+        trainee,
+        sampler,
+        validation,
+        keep=lambda state: write_state(run, {"identity": identity, **state}),
+    )
 
-        pd.DataFrame(trainee.history).to_csv(run / "history.csv", index=False)
-        best = min(reversed(trainee.history), key=lambda row: row["valid_eer"])
-        write_checkpoint(
-            run,
-            trainee.best,
-            {
-                "kind": kind,
-                "options": options,
-                "num_layers": cache.num_layers,
-                "hidden_size": cache.hidden_size,
-                "loss_heads": training.loss_heads,
-                "seed": seed,
-                "num_speakers": len(speakers),
-                "best_step": best["step"],
-                "valid_eer": best["valid_eer"],
-                "backend_parameters": sum(p.numel() for p in backend.parameters()),
-                "train_seconds": round(trainee.seconds, 3),
-                "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
-                "definition": definition,
-                "versions": versions(),
-            },
-        )
-        remove_state(run)
+    pd.DataFrame(trainee.history).to_csv(run / "history.csv", index=False)
+    best = min(reversed(trainee.history), key=lambda row: row["valid_eer"])
+    write_checkpoint(
+        run,
+        trainee.best,
+        {
+            "kind": kind,
+            "options": options,
+            "num_layers": cache.num_layers,
+            "hidden_size": cache.hidden_size,
+            "loss_heads": training.loss_heads,
+            "seed": seed,
+            "num_speakers": len(speakers),
+            "best_step": best["step"],
+            "valid_eer": best["valid_eer"],
+            "backend_parameters": sum(p.numel() for p in backend.parameters()),
+            "train_seconds": round(trainee.seconds, 3),
+            "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
+            "definition": definition,
+            "versions": versions(),
+        },
+    )
+    remove_state(run)
 
 
 def _loop(
