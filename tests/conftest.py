@@ -62,8 +62,13 @@ def cache_of(lengths, *, layers=3, size=5):
     states = np.random.default_rng(0).normal(size=(offsets[-1], layers, size))
     array = zarr.create_array({}, data=states.astype(np.float16))
     names = [f"u{i}" for i in range(len(lengths))]
-    receipt = {"bytes": array.nbytes, "extract_seconds": 1.0, "fingerprint": "f"}
-    return Cache([Part(array, offsets, names, 0.02, receipt)])
+    facts = {
+        "bytes": array.nbytes,
+        "extract_seconds": 1.0,
+        "fingerprint": "f",
+        "frame_shift": 0.02,
+    }
+    return Cache([Part(array, offsets, names, facts)])
 
 
 TRAINING = {

@@ -181,18 +181,29 @@ def test_an_option_of_one_backend_redoes_only_its_own_rows(project):
 
 def test_after_the_cache_is_deleted_a_new_seed_trains_only_the_new_runs(project):
     shutil.rmtree(project / "cache")
-    write_config(project, changed(grid=[CONFIG["grid"][0] | {"seeds": [0, 1]}]))
+    shutil.rmtree(project / "results" / "backbones")
+    old = project / "results/runs/own/tiny/unipool/seed-0/model.json"
+    trained = old.stat().st_mtime_ns
+    block = CONFIG["grid"][0] | {"backends": ["unipool"], "seeds": [0, 1]}
+    write_config(project, changed(grid=[block]))
 
     dry = snakemake(project, "-n", "results/table.csv")
+    run = snakemake(project, "results/table.csv")
+    again = snakemake(project, "results/table.csv")
 
     assert jobs(dry) == {
+        "fetch_backbone": 1,
         "extract": 4,
-        "train": 2,
-        "embed": 2,
-        "score": 2,
+        "train": 1,
+        "embed": 1,
+        "score": 1,
         "tabulate": 1,
     }
-    assert "seed-0/model.json" not in dry.stdout.split("rule tabulate")[0]
+    assert run.returncode == 0, run.stderr + run.stdout
+    assert old.stat().st_mtime_ns == trained
+    assert "Nothing to be done" in again.stderr + again.stdout
+    table = pd.read_csv(project / "results" / "table.csv")
+    assert list(table["seed"]) == [0, 1]
 
 
 def test_a_deleted_cache_alone_is_not_missed(project):
@@ -213,31 +224,41 @@ def test_a_row_taken_out_of_the_grid_leaves_the_table(project):
     assert list(table["backend"]) == ["mean"]
 
 
-def test_killed_and_started_again_it_ends_in_the_same_scores(finished, project):
-    for name in ("results/runs", "cache", "results/table.csv"):
-        path = project / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    target = "results/runs/own/tiny/unipool/seed-0/metrics/own-test.json"
+def start_and_kill(folder, *, when):
+    """Start the workflow; kill it, with all its jobs, as soon as a file is there."""
     running = subprocess.Popen(
-        command(project, target),
+        command(folder, "results/table.csv"),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    state = project / "results/runs/own/tiny/unipool/seed-0/state.pt"
     deadline = time.monotonic() + 120
-    while not state.exists() and running.poll() is None:
+    while not when.exists():
+        assert running.poll() is None
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.002)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    assert not state.with_name("model.json").exists()
+    snakemake(folder, "--unlock")
 
-    snakemake(project, "--unlock")
-    again = snakemake(project, "results/table.csv")
 
-    assert again.returncode == 0, again.stderr + again.stdout
+def test_killed_and_started_again_it_ends_in_the_same_scores(finished, project):
+    for name in ("results/runs", "results/table.csv", "cache"):
+        path = project / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    run = project / "results/runs/own/tiny/unipool/seed-0"
+
+    # Once before Snakemake knows that a job is done, once in the middle of one.
+    start_and_kill(
+        project, when=project / "cache/tiny/own/train/full/part-000-of-002.json"
+    )
+    start_and_kill(project, when=run / "state.pt")
+    assert not (run / "model.json").exists()
+    last = snakemake(project, "results/table.csv")
+
+    assert last.returncode == 0, last.stderr + last.stdout
     assert results(project) == results(finished)
+    assert (project / "results" / "table.csv").exists()
 
 
 def test_a_mistake_in_the_config_stops_before_any_job(tmp_path):

@@ -2,7 +2,7 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from unipool.audio import SAMPLE_RATE, read_audio
 from unipool.corpora import CORPORA
 from unipool.log import LoggedProgress
 from unipool.manifest import SPLITS, read_manifest, write_manifest
-from unipool.trials import COLUMNS, make_trials, read_trials, write_trials
+from unipool.trials import make_trials, take_over_trials, write_trials
 
 logger = logging.getLogger(__name__)
 
@@ -228,41 +228,8 @@ def prepare_trials(
         assert seed is not None
         made = make_trials(rows, num_targets=num_targets, seed=seed)
     else:
-        made = _take_over(file, set(rows["utterance"]), f"{manifest} ({split})")
+        made = take_over_trials(
+            file, set(rows["utterance"]), where=f"{manifest} ({split})"
+        )
     write_trials(made, trials)
     logger.info("%d trials, %d of them target", len(made), made["target"].sum())
-
-
-def _take_over(file: Path, known: set[str], where: str) -> pd.DataFrame:
-    with file.open(encoding="utf-8-sig") as lines:
-        header = lines.readline()
-    listed = read_trials(file) if "," in header else _read_voxceleb(file)
-    for column in ("enrolment", "test"):
-        listed[column] = [
-            name if name in known else str(PurePosixPath(name).with_suffix(""))
-            for name in listed[column]
-        ]
-    strange = sorted({*listed["enrolment"], *listed["test"]} - known)
-    if strange:
-        raise ValueError(
-            f"{file}: {len(strange)} utterances are not in {where}, for example"
-            f" {', '.join(strange[:5])}; there they are called, for example,"
-            f" {', '.join(sorted(known)[:2])}"
-        )
-    return listed
-
-
-def _read_voxceleb(file: Path) -> pd.DataFrame:
-    rows = []
-    faults = []
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if len(words) == 3 and words[0] in ("0", "1"):
-            rows.append((words[1], words[2], int(words[0])))
-        elif words:
-            faults.append(f"{file}:{number}: {line!r} is not `1 enrolment test`")
-    _stop_at(faults)
-    if not rows:
-        raise ValueError(f"{file}: no trials")
-    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int64
 from torch import nn
 
 from unipool.backends import BACKENDS
@@ -109,30 +110,23 @@ def train(
         max_frames=int(max_batch_seconds / valid_cache.frame_shift),
         num_heads=training.loss_heads,
     )
-    labels, speakers = pd.factorize(rows["speaker"], sort=True)
-    if len(speakers) < 2:
-        raise ValueError(
-            f"{train_split.manifest}: {len(speakers)} training speaker(s), a"
-            " backend learns to tell at least 2 apart; change the corpus's split"
-        )
+    labels, speakers = _number_speakers(rows, train_split.manifest)
     sampler = CropSampler(
         cache,
-        labels.astype(np.int64),
+        labels,
         batch_size=training.batch_size,
         crop_frames=round(training.crop_seconds / cache.frame_shift),
         seed=seed,
     )
     torch.manual_seed(seed)
     backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
-    assert isinstance(backend.embedding_size, int)
-    loss = AAMSoftmax(
-        backend.embedding_size,
-        len(speakers),
-        margin=training.margin,
-        scale=training.scale,
-        num_heads=training.loss_heads,
+    trainee = Trainee(
+        backend,
+        _make_loss(backend, len(speakers), training),
+        training,
+        seed=seed,
+        device=pick_device(device),
     )
-    trainee = Trainee(backend, loss, training, seed=seed, device=pick_device(device))
     identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
     state = read_state(run)
     if state is not None and state.pop("identity") == identity:
@@ -168,6 +162,30 @@ def train(
         },
     )
     remove_state(run)
+
+
+def _number_speakers(
+    rows: pd.DataFrame, manifest: Path
+) -> tuple[Int64[np.ndarray, " N"], list[str]]:
+    """Give the label of each row, and the speaker whom each label means."""
+    labels, speakers = pd.factorize(rows["speaker"], sort=True)
+    if len(speakers) < 2:
+        raise ValueError(
+            f"{manifest}: {len(speakers)} training speaker(s), a backend learns to"
+            " tell at least 2 apart; change the corpus's split"
+        )
+    return labels.astype(np.int64), list(speakers)
+
+
+def _make_loss(backend: nn.Module, num_speakers: int, training: Training) -> AAMSoftmax:
+    assert isinstance(backend.embedding_size, int)
+    return AAMSoftmax(
+        backend.embedding_size,
+        num_speakers,
+        margin=training.margin,
+        scale=training.scale,
+        num_heads=training.loss_heads,
+    )
 
 
 def _loop(

@@ -8,7 +8,7 @@ target      1 when both are of one speaker, else 0
 UTF-8, with a header. docs/trials.md is the specification.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,53 @@ def write_trials(trials: pd.DataFrame, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     trials.to_csv(partial, index=False)
     partial.replace(path)
+
+
+def take_over_trials(file: Path, known: set[str], *, where: str) -> pd.DataFrame:
+    """Read a list that somebody published, and find its utterances.
+
+    Args:
+        file: CSV with the columns above, or lines ``1 enrolment test`` as VoxCeleb has
+            them. Ids may carry a file extension that the corpus's lack.
+        known: ids of the utterances that may be compared.
+        where: they are from, for the message.
+
+    Raises:
+        ValueError: when a line is wrong or an utterance unknown.
+    """
+    with file.open(encoding="utf-8-sig") as lines:
+        header = lines.readline()
+    listed = read_trials(file) if "," in header else _read_voxceleb(file)
+    for column in ("enrolment", "test"):
+        listed[column] = [
+            name if name in known else str(PurePosixPath(name).with_suffix(""))
+            for name in listed[column]
+        ]
+    strange = sorted({*listed["enrolment"], *listed["test"]} - known)
+    if strange:
+        raise ValueError(
+            f"{file}: {len(strange)} utterances are not in {where}, for example"
+            f" {', '.join(strange[:5])}; there they are called, for example,"
+            f" {', '.join(sorted(known)[:2])}"
+        )
+    return listed
+
+
+def _read_voxceleb(file: Path) -> pd.DataFrame:
+    rows = []
+    faults = []
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if len(words) == 3 and words[0] in ("0", "1"):
+            rows.append((words[1], words[2], int(words[0])))
+        elif words:
+            faults.append(f"\n  {file}:{number}: {line!r} is not `1 enrolment test`")
+    if faults:
+        raise ValueError(f"{file}: {len(faults)} wrong lines{''.join(faults[:10])}")
+    if not rows:
+        raise ValueError(f"{file}: no trials")
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def make_trials(rows: pd.DataFrame, *, num_targets: int, seed: int) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,9 @@ from jaxtyping import Int64
 FORMAT = "unipool-cache"
 VERSION = 1
 LAYER_MEANING = "0 enters the first block; the last is the encoder's final output"
+
+IN_RECEIPT = ("format", "version", "fingerprint", "layer_meaning", "frame_shift")
+"""Attributes of the store that its receipt repeats."""
 
 FRAMES_IN_CHUNK = 100
 """2 s of all layers: 2 MB for a base encoder, of which a 3 s crop reads two."""
@@ -68,19 +70,22 @@ def is_complete(store: Path, fingerprint: str) -> bool:
 def write_receipt(receipt: Path, store: Path) -> None:
     """Declare a complete store fit for use.
 
+    A part that is made again, with the same fingerprint, gets the same receipt byte for
+    byte; so what was made from the first is not out of date.
+
     Writes: ``receipt``, under a temporary name and then renamed.
     """
     group = zarr.open_group(store, mode="r")
+    attributes = group.attrs.asdict()
     states = _array(group, "hidden_states")
     facts = {
-        **group.attrs.asdict(),
+        **{name: attributes[name] for name in IN_RECEIPT},
         "utterances": _array(group, "utterances").shape[0],
         "frames": states.shape[0],
         "layers": states.shape[1],
         "hidden_size": states.shape[2],
         "bytes": states.nbytes,
         "stored_bytes": _stored_bytes(store),
-        "versions": {name: version(name) for name in ("torch", "transformers", "zarr")},
     }
     partial = receipt.with_name(receipt.name + ".partial")
     partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -93,8 +98,7 @@ class Part(NamedTuple):
     states: zarr.Array
     offsets: Int64[np.ndarray, " N+1"]
     utterances: list[str]
-    frame_shift: float
-    receipt: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def open_part(receipt: Path, expected: str) -> Part:
@@ -133,8 +137,7 @@ def open_part(receipt: Path, expected: str) -> Part:
         _array(group, "hidden_states"),
         np.asarray(_array(group, "offsets")[:]),
         [str(name) for name in np.asarray(_array(group, "utterances")[:])],
-        facts["frame_shift"],
-        facts,
+        group.attrs.asdict() | facts,
     )
 
 
@@ -145,8 +148,10 @@ def _array(group: zarr.Group, name: str) -> zarr.Array:
 
 
 def _stored_bytes(store: Path) -> int:
+    """Count the bytes of the arrays' files; attributes may differ in length."""
     return sum(
         (Path(folder) / name).stat().st_size
         for folder, _, names in os.walk(store)
         for name in names
+        if Path(folder) != store
     )

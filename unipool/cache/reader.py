@@ -33,10 +33,10 @@ class Cache:
         self._part_of = np.repeat(np.arange(len(parts)), counts)
         self._row_of = np.concatenate([np.arange(count) for count in counts])
         self.num_layers, self.hidden_size = parts[0].states.shape[1:]
-        self.frame_shift = parts[0].frame_shift
-        self.num_bytes = sum(part.receipt["bytes"] for part in parts)
-        self.extract_seconds = sum(part.receipt["extract_seconds"] for part in parts)
-        self.fingerprints = [part.receipt["fingerprint"] for part in parts]
+        self.frame_shift = parts[0].facts["frame_shift"]
+        self.num_bytes = sum(part.facts["bytes"] for part in parts)
+        self.extract_seconds = sum(part.facts["extract_seconds"] for part in parts)
+        self.fingerprints = [part.facts["fingerprint"] for part in parts]
 
     def read(
         self, index: int, start: int = 0, stop: int | None = None

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from unipool.cache.part import FORMAT, FRAMES_IN_CHUNK, LAYER_MEANING, VERSION
 
 BYTES_IN_SHARD = 256 * 2**20
 """A shard is one file, held in memory until it is whole and then written at once."""
+
+LIBRARIES = ("torch", "transformers", "zarr")
+"""Whose versions are kept with the states."""
 
 EXPONENT_BITS = np.uint16(0x7C00)
 """Of a float16; all set in infinities and NaN."""
@@ -125,6 +129,7 @@ class PartWriter:
             checksum=self._hash.hexdigest(),
             extract_seconds=round(extract_seconds, 3),
             device=device,
+            versions={name: version(name) for name in LIBRARIES},
             complete=True,
         )
 

@@ -22,9 +22,8 @@ rule train:
         valid_trials=lambda wildcards: TRIALS.format(
             trials=valid_trials_of(wildcards)[0]
         ),
-        backbone=ancient(BACKBONE),
-        receipts=ancient(train_receipts),
-        valid_receipts=ancient(valid_receipts),
+        train_cache=train_cache,
+        valid_cache=valid_cache,
     output:
         weights=WEIGHTS,
         model=MODEL,
@@ -58,7 +57,7 @@ rule embed:
         model=MODEL,
         weights=WEIGHTS,
         manifest=MANIFEST,
-        receipts=ancient(embed_receipts),
+        cache=embed_cache,
     output:
         embeddings=EMBEDDINGS,
     log:

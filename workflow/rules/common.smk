@@ -147,35 +147,37 @@ def definition_of(wildcards):
     }
 
 
-def still_needed(wildcards, receipts, product):
-    """Leave out the receipts that were deleted after `product` was made from them.
+def cache_needed(wildcards, corpus, split, product):
+    """The receipts of a split and its backbone, as far as `product` waits for them.
 
-    The cache is large and may go once its runs are done. Snakemake would make it
-    again, and every finished run with it, as soon as one new run needs it.
+    The cache is large and may go once its runs are done. So a finished product does not
+    ask for what was deleted since: Snakemake would make that again, and then the
+    product, as soon as one new run needs it.
     """
+    files = [
+        BACKBONE.format(backbone=wildcards.backbone),
+        *receipts(wildcards.backbone, corpus, split),
+    ]
     model = Path(MODEL.format_map(wildcards))
     if not Path(product.format_map(wildcards)).exists() or not model.exists():
-        return receipts
+        return files
     made_with = json.loads(model.read_text(encoding="utf-8"))["definition"]
     if made_with != json.loads(json.dumps(definition_of(wildcards))):
-        return receipts
-    return [receipt for receipt in receipts if Path(receipt).exists()]
+        return files
+    return [file for file in files if Path(file).exists()]
 
 
-def train_receipts(wildcards):
-    files = receipts(wildcards.backbone, wildcards.train_corpus, "train")
-    return still_needed(wildcards, files, MODEL)
+def train_cache(wildcards):
+    return cache_needed(wildcards, wildcards.train_corpus, "train", MODEL)
 
 
-def valid_receipts(wildcards):
+def valid_cache(wildcards):
     _, listed = valid_trials_of(wildcards)
-    files = receipts(wildcards.backbone, listed["corpus"], listed["split"])
-    return still_needed(wildcards, files, MODEL)
+    return cache_needed(wildcards, listed["corpus"], listed["split"], MODEL)
 
 
-def embed_receipts(wildcards):
-    files = receipts(wildcards.backbone, wildcards.corpus, wildcards.split)
-    return still_needed(wildcards, files, EMBEDDINGS)
+def embed_cache(wildcards):
+    return cache_needed(wildcards, wildcards.corpus, wildcards.split, EMBEDDINGS)
 
 
 def embeddings_of_trials(wildcards):

@@ -1,127 +1,25 @@
-"""The backbone: a frozen encoder from a Hugging Face folder, and its hidden states.
-
-Two laws hold here, for every family and every version of transformers:
-
-- An utterance's hidden states are those of encoding it alone, whatever is in its batch.
-  The group norm of wav2vec2-base, HuBERT-base and WavLM-base looks at padding even with
-  a mask; it is replaced by one that does not. Whether a model then stands padding is
-  not believed but measured when it is loaded; one that does not gets batches of equal
-  length.
-- Layer 0 is what enters the first block, the last layer the encoder's final output
-  after its final norm. (``hidden_states[-1]`` of transformers 5.17 lies before that
-  norm for the large models, that of 4.57 behind it.)
-"""
+"""The encoder itself: waveforms to hidden states."""
 
 import logging
 import math
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import transformers
-from jaxtyping import Float, Float32
-from torch import Tensor, nn
+from jaxtyping import Float32
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from unipool.audio import SAMPLE_RATE, Waveform
+from unipool.backbone.group_norm import mask_group_norm
 
 logger = logging.getLogger(__name__)
 
 PADDING_TOLERANCE = 1e-5
 """Largest difference to encoding alone, relative to the largest state of the layer."""
-
-# Weights that only training uses; a checkpoint may lack them.
-UNUSED_WEIGHTS = ("masked_spec_embed",)
-
-transformers.utils.logging.disable_progress_bar()
-
-
-def make_backbone(folder: Path, *, config: dict[str, Any], seed: int) -> None:
-    """Save an encoder with random weights as a Hugging Face folder.
-
-    Args:
-        folder: where config.json, model.safetensors and preprocessor_config.json go.
-        config: ``model_type`` and any keys of that model's Hugging Face config.
-        seed: of the weights.
-
-    Raises:
-        ValueError: when the model type or a key is unknown.
-    """
-    model_type = config["model_type"]
-    options = {key: value for key, value in config.items() if key != "model_type"}
-    types = list(transformers.CONFIG_MAPPING)
-    if model_type not in types:
-        raise ValueError(
-            f"model_type {model_type!r} is unknown to transformers"
-            f" {transformers.__version__}; {_near(model_type, types)}"
-        )
-    known = AutoConfig.for_model(model_type).to_dict()
-    for key in options:
-        if key not in known:
-            raise ValueError(
-                f"{model_type} has no config key {key!r}; {_near(key, list(known))}"
-            )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = AutoModel.from_config(AutoConfig.for_model(model_type, **options))
-    model.save_pretrained(folder)
-    layer_norm = getattr(model.config, "feat_extract_norm", "layer") == "layer"
-    transformers.Wav2Vec2FeatureExtractor(
-        sampling_rate=SAMPLE_RATE,
-        do_normalize=layer_norm,
-        return_attention_mask=layer_norm,
-    ).save_pretrained(folder)
-
-
-def copy_backbone(folder: Path, source: str, *, revision: str | None) -> str | None:
-    """Save a pretrained encoder, without its head, as a folder that needs no network.
-
-    Args:
-        folder: where config.json, model.safetensors and preprocessor_config.json go.
-        source: a model's name on the Hugging Face hub, or a local folder.
-        revision: commit, branch or tag on the hub.
-
-    Returns:
-        The commit that the revision stood for; None for a local folder.
-
-    Raises:
-        ValueError: when it cannot be had, or holds no such encoder.
-    """
-    try:
-        model, report = AutoModel.from_pretrained(
-            source, revision=revision, dtype="auto", output_loading_info=True
-        )
-        extractor = AutoFeatureExtractor.from_pretrained(source, revision=revision)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        if Path(source).is_dir():
-            raise ValueError(
-                f"{source}: not a Hugging Face folder of an encoder ({reason}); it"
-                " needs config.json, model.safetensors, preprocessor_config.json"
-            ) from error
-        raise ValueError(
-            f"{source} (revision {revision}) could not be fetched from the Hugging Face"
-            f" hub ({reason}). Without network, fetch it elsewhere and name its folder:"
-            " `path: <folder>` instead of `model:`; or set HF_HOME to a cache that has"
-            " it"
-        ) from error
-    missing = [
-        name for name in report["missing_keys"] if not name.endswith(UNUSED_WEIGHTS)
-    ]
-    if missing:
-        raise ValueError(
-            f"{source}: the checkpoint lacks {len(missing)} of the encoder's weights,"
-            f" {missing[0]} the first; they would be random. Use a checkpoint of"
-            f" {type(model).__name__}"
-        )
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-    return getattr(model.config, "_commit_hash", None)
 
 
 class Backbone:
@@ -169,7 +67,7 @@ class Backbone:
             folder, dtype=torch.float32, **attention
         )
         self._model.eval().requires_grad_(requires_grad=False).to(device)
-        self._norm = _mask_group_norm(self._model)
+        self._norm = mask_group_norm(self._model)
         extractor = AutoFeatureExtractor.from_pretrained(folder)
         self._normalize = bool(extractor.do_normalize) and normalize == "checkpoint"
         self._conv = list(zip(config.conv_kernel, config.conv_stride, strict=True))
@@ -265,42 +163,3 @@ class Backbone:
             "any" if stands else "equal",
         )
         return stands
-
-
-class MaskedGroupNorm(nn.Module):
-    """Group norm of one channel a group, whose statistics leave out the padding.
-
-    Args:
-        norm: the group norm whose place it takes.
-    """
-
-    def __init__(self, norm: nn.GroupNorm) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
-        self.num_frames: Tensor | None = None
-
-    def forward(self, frames: Float[Tensor, "B C T"]) -> Float[Tensor, "B C T"]:
-        """Normalise each channel over the first ``num_frames`` of each utterance."""
-        assert self.num_frames is not None
-        count = self.num_frames[:, None, None]
-        real = torch.arange(frames.shape[2], device=frames.device) < count
-        mean = (frames * real).sum(dim=2, keepdim=True) / count
-        centred = frames - mean
-        variance = (centred.square() * real).sum(dim=2, keepdim=True) / count
-        scaled = centred * torch.rsqrt(variance + self.eps)
-        return scaled * self.weight[:, None] + self.bias[:, None]
-
-
-def _mask_group_norm(model: Any) -> MaskedGroupNorm | None:
-    """Replace the feature extractor's group norm, if it has one."""
-    for module in model.feature_extractor.conv_layers:
-        norm = getattr(module, "layer_norm", None)
-        if isinstance(norm, nn.GroupNorm) and norm.num_groups == norm.num_channels:
-            module.layer_norm = MaskedGroupNorm(norm)
-            return module.layer_norm
-    return None
-
-
-def _near(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else "see its documentation"
