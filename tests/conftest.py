@@ -126,7 +126,7 @@ def cached(tmp_path_factory):
             store=part.with_suffix(".zarr"),
             receipt=part.with_suffix(".json"),
             view="full",
-            max_batch_seconds=4,
+            extract_batch_seconds=4,
             device="cpu",
             num_threads=1,
         )
@@ -153,7 +153,7 @@ def train_run(folder, run, *, kind="unipool", seed=0, **changes):
         definition={"kind": kind, "train": TRAINING | changes},
         device="cpu",
         num_threads=1,
-        max_batch_seconds=4,
+        embed_batch_seconds=4,
         memory_gb=1,
     )
 

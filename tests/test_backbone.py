@@ -1,14 +1,19 @@
 """Real Hugging Face encoders: what a hidden state is, and that it stands alone."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 import transformers
 from conftest import TINY, voice
+from safetensors.torch import load_file
 
-from unipool.backbone import Backbone, copy_backbone, make_backbone
+from unipool.backbone import Backbone, copy_backbone, download_backbone, make_backbone
 from unipool.fetch import fetch_backbone
 
 GROUP = TINY | {"feat_extract_norm": "group"}
@@ -175,11 +180,10 @@ def test_a_local_checkpoint_is_copied_without_its_head(folder_of, tmp_path):
         folder_of("wav2vec2-base")
     ).save_pretrained(source)
 
-    commit = copy_backbone(tmp_path / "copy", str(source), revision=None)
+    copy_backbone(tmp_path / "copy", source)
 
     expected = with_head.wav2vec2.encoder.layers[0].attention.q_proj.weight
     copied = transformers.AutoModel.from_pretrained(tmp_path / "copy")
-    assert commit is None
     assert torch.equal(copied.encoder.layers[0].attention.q_proj.weight, expected)
     assert load(tmp_path / "copy").num_layers == 3
 
@@ -194,14 +198,14 @@ def test_a_checkpoint_that_lacks_weights_is_an_error(folder_of, tmp_path):
     )
 
     with pytest.raises(ValueError, match=r"lacks \d+ of the encoder's weights"):
-        copy_backbone(tmp_path / "copy", str(tmp_path / "theirs"), revision=None)
+        copy_backbone(tmp_path / "copy", tmp_path / "theirs")
 
 
 def test_a_folder_that_is_no_checkpoint_is_an_error(tmp_path):
     (tmp_path / "theirs").mkdir()
 
     with pytest.raises(ValueError, match="not a Hugging Face folder of an encoder"):
-        copy_backbone(tmp_path / "copy", str(tmp_path / "theirs"), revision=None)
+        copy_backbone(tmp_path / "copy", tmp_path / "theirs")
 
 
 def test_without_network_the_way_out_is_told(tmp_path, monkeypatch):
@@ -210,7 +214,41 @@ def test_without_network_the_way_out_is_told(tmp_path, monkeypatch):
     with pytest.raises(
         ValueError, match=r"nobody/nothing.* could not be fetched .*`path: <folder>`"
     ):
-        copy_backbone(tmp_path, "nobody/nothing", revision="abc")
+        download_backbone("nobody/nothing", "abc")
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
+def test_a_model_of_the_hub_is_taken_at_its_commit(folder_of, tmp_path, weights):
+    # As huggingface_hub keeps what it has downloaded; no network is asked.
+    kept = tmp_path / "hub" / "models--nobody--tiny"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    shutil.copytree(folder_of("wavlm-large"), kept / "snapshots" / commit)
+    if weights == "pytorch_model.bin":
+        safetensors = kept / "snapshots" / commit / "model.safetensors"
+        torch.save(load_file(safetensors), safetensors.with_name(weights))
+        safetensors.unlink()
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    code = (
+        "from pathlib import Path; from unipool.fetch import fetch_backbone;"
+        "fetch_backbone(folder=Path('copy'), model='nobody/tiny', revision='main')"
+    )
+    environment = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        check=True,
+    )
+
+    facts = json.loads((tmp_path / "copy" / "backbone.json").read_text("utf-8"))
+    assert facts["source"] == "nobody/tiny"
+    assert facts["commit"] == commit
+    assert (
+        load_file(tmp_path / "copy" / "model.safetensors").keys()
+        == load_file(folder_of("wavlm-large") / "model.safetensors").keys()
+    )
 
 
 def test_a_model_of_something_else_is_an_error(tmp_path):

@@ -32,7 +32,7 @@ def embed_test(cached, run, file, **changes):
         "embeddings": file,
         "device": "cpu",
         "num_threads": 1,
-        "max_batch_seconds": 3,
+        "embed_batch_seconds": 3,
     }
     embed(**(settings | changes))
     return read_embeddings(file)
@@ -56,8 +56,8 @@ def test_each_embedding_is_the_backends_for_the_utterance_alone(cached, run, tmp
 
 
 def test_the_batch_size_changes_no_more_than_rounding(cached, run, tmp_path):
-    small = embed_test(cached, run, tmp_path / "a.h5", max_batch_seconds=0.1)
-    large = embed_test(cached, run, tmp_path / "b.h5", max_batch_seconds=100)
+    small = embed_test(cached, run, tmp_path / "a.h5", embed_batch_seconds=0.1)
+    large = embed_test(cached, run, tmp_path / "b.h5", embed_batch_seconds=100)
 
     np.testing.assert_allclose(small.embeddings, large.embeddings, rtol=1e-3, atol=1e-4)
 

@@ -58,7 +58,7 @@ def run(folder, **changes):
         "store": folder / "cache" / "part-000-of-001.zarr",
         "receipt": folder / "cache" / "part-000-of-001.json",
         "view": "full",
-        "max_batch_seconds": 1.5,
+        "extract_batch_seconds": 1.5,
         "device": "cpu",
         "num_threads": 1,
     }
@@ -107,7 +107,7 @@ def test_the_batch_size_is_no_part_of_the_result(project):
     one.load()
     shutil.rmtree(project / "cache")
 
-    run(project, max_batch_seconds=100)
+    run(project, extract_batch_seconds=100)
 
     other = opened(project)
     for i in range(len(SECONDS)):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unipool"
@@ -172,7 +173,14 @@ def test_environment_yml_installs_this_package_with_the_tested_versions():
     extras = set(re.findall(r"\w+", "demo,test,check"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    conda = [d for d in environment["dependencies"] if isinstance(d, str)]
+    python = conda[0].removeprefix("python=")
     constraint, package = pip_part(ROOT / "environment.yml")
+
+    # Nothing but Python and pip is conda's: all else is said once, in pyproject.toml.
+    assert [re.split("[=<>]", name)[0] for name in conda] == ["python", "pip"]
+    assert SpecifierSet(project["requires-python"]).contains(python)
 
     assert constraint == "--constraint constraints.txt"
     assert package == "--editable .[demo,test,check]"

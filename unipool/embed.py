@@ -18,7 +18,7 @@ def embed(
     embeddings: Path,
     device: str,
     num_threads: int,
-    max_batch_seconds: float,
+    embed_batch_seconds: float,
 ) -> None:
     """Embed every utterance of a split, whole.
 
@@ -28,7 +28,7 @@ def embed(
         embeddings: the file to write.
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of the CPU; the last digits of sums depend on it.
-        max_batch_seconds: of a batch, its padding included.
+        embed_batch_seconds: of a batch, its padding included.
 
     Reads: the checkpoint, the manifest, cache parts.
     Writes: ``embeddings``.
@@ -53,7 +53,7 @@ def embed(
     vectors = embed_utterances(
         backend.to(where),
         cache,
-        max_frames=int(max_batch_seconds / cache.frame_shift),
+        max_frames=int(embed_batch_seconds / cache.frame_shift),
         device=where,
         progress=True,
     )

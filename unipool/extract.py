@@ -42,7 +42,7 @@ def extract(
     store: Path,
     receipt: Path,
     view: str,
-    max_batch_seconds: float,
+    extract_batch_seconds: float,
     device: str,
     num_threads: int,
 ) -> None:
@@ -57,8 +57,8 @@ def extract(
         store: Zarr group to write.
         receipt: JSON to write last.
         view: what of the audio is encoded: ``full``, whole utterances.
-        max_batch_seconds: audio in a batch, its padding included; a longer utterance
-            goes alone.
+        extract_batch_seconds: audio in a batch, its padding included; a longer
+            utterance goes alone.
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of the CPU; the last digits of sums depend on it.
 
@@ -86,7 +86,7 @@ def extract(
                 dtype=getattr(torch, facts["dtype"]),
                 normalize=facts["normalize"],
             )
-            _fill(store, rows, encoder, expected, max_batch_seconds)
+            _fill(store, rows, encoder, expected, extract_batch_seconds)
         write_receipt(receipt, store)
 
 
@@ -95,7 +95,7 @@ def _fill(
     rows: pd.DataFrame,
     encoder: Backbone,
     expected: str,
-    max_batch_seconds: float,
+    extract_batch_seconds: float,
 ) -> None:
     num_samples = np.rint(rows["seconds"].to_numpy() * SAMPLE_RATE).astype(np.int64)
     too_short = num_samples < encoder.receptive_field
@@ -116,7 +116,7 @@ def _fill(
         frame_shift=encoder.frame_shift,
         fingerprint=expected,
     )
-    max_samples = int(max_batch_seconds * SAMPLE_RATE)
+    max_samples = int(extract_batch_seconds * SAMPLE_RATE)
     with LoggedProgress(
         desc="extract", unit="s of audio", total=round(rows["seconds"].sum())
     ) as bar:

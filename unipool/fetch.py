@@ -7,7 +7,12 @@ from typing import Any
 
 import torch
 
-from unipool.backbone import Backbone, copy_backbone, make_backbone
+from unipool.backbone import (
+    Backbone,
+    copy_backbone,
+    download_backbone,
+    make_backbone,
+)
 from unipool.cache import LAYER_MEANING
 
 UNIMPORTANT_KEYS = ("transformers_version", "_name_or_path", "architectures", "dtype")
@@ -48,8 +53,13 @@ def fetch_backbone(
     commit = None
     if config is not None:
         make_backbone(folder, config=config, seed=seed)
+    elif path is not None:
+        copy_backbone(folder, Path(path))
     else:
-        commit = copy_backbone(folder, str(model or path), revision=revision)
+        assert model is not None
+        downloaded = download_backbone(model, revision)
+        copy_backbone(folder, downloaded)
+        commit = downloaded.name
     encoder = Backbone(
         folder,
         device=torch.device("cpu"),

@@ -72,7 +72,7 @@ def train(
     definition: dict[str, Any],
     device: str,
     num_threads: int,
-    max_batch_seconds: float,
+    embed_batch_seconds: float,
     memory_gb: float,
 ) -> None:
     """Train a backend and keep the weights that verify the validation trials best.
@@ -89,7 +89,7 @@ def train(
         definition: all settings that decide the result, kept in ``model.json``.
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of the CPU; the last digits of sums depend on it.
-        max_batch_seconds: of a validation batch, its padding included.
+        embed_batch_seconds: of a validation batch, its padding included.
         memory_gb: a split of at most this size is held in memory.
 
     Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start.
@@ -107,7 +107,7 @@ def train(
     validation = Validation(
         valid_cache,
         read_trials(valid_trials),
-        max_frames=int(max_batch_seconds / valid_cache.frame_shift),
+        max_frames=int(embed_batch_seconds / valid_cache.frame_shift),
         num_heads=training.loss_heads,
     )
     labels, speakers = _number_speakers(rows, train_split.manifest)

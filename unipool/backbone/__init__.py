@@ -15,8 +15,12 @@ Two laws hold here, for every family and every version of transformers:
 import transformers
 
 from unipool.backbone.encoder import Backbone
-from unipool.backbone.source import copy_backbone, make_backbone
+from unipool.backbone.source import (
+    copy_backbone,
+    download_backbone,
+    make_backbone,
+)
 
-__all__ = ["Backbone", "copy_backbone", "make_backbone"]
+__all__ = ["Backbone", "copy_backbone", "download_backbone", "make_backbone"]
 
 transformers.utils.logging.disable_progress_bar()

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import torch
 import transformers
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
@@ -51,37 +52,58 @@ def make_backbone(folder: Path, *, config: dict[str, Any], seed: int) -> None:
     ).save_pretrained(folder)
 
 
-def copy_backbone(folder: Path, source: str, *, revision: str | None) -> str | None:
-    """Save a pretrained encoder, without its head, as a folder that needs no network.
+def download_backbone(model: str, revision: str | None) -> Path:
+    """Download a pretrained model from the Hugging Face hub, or find it downloaded.
+
+    Args:
+        model: its name there.
+        revision: commit, branch or tag.
+
+    Returns:
+        The folder in Hugging Face's own cache; its name is the commit.
+
+    Raises:
+        ValueError: when it cannot be had.
+    """
+    try:
+        folder = Path(_download(model, revision, ["*.json", "model*.safetensors"]))
+        if not any(folder.glob("*.safetensors")):
+            folder = Path(_download(model, revision, ["*.json", "pytorch_model*.bin"]))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{model} (revision {revision or 'main'}) could not be fetched from the"
+            f" Hugging Face hub ({_first_line(error)}). Without network, fetch it"
+            " elsewhere and name its folder: `path: <folder>` instead of `model:`; or"
+            " set HF_HOME to a cache that has it"
+        ) from error
+    return folder
+
+
+def _download(model: str, revision: str | None, patterns: list[str]) -> str:
+    return huggingface_hub.snapshot_download(
+        model, revision=revision, allow_patterns=patterns
+    )
+
+
+def copy_backbone(folder: Path, source: Path) -> None:
+    """Save a pretrained encoder, without its head, as a folder of the project.
 
     Args:
         folder: where config.json, model.safetensors and preprocessor_config.json go.
-        source: a model's name on the Hugging Face hub, or a local folder.
-        revision: commit, branch or tag on the hub.
-
-    Returns:
-        The commit that the revision stood for; None for a local folder.
+        source: a Hugging Face folder.
 
     Raises:
-        ValueError: when it cannot be had, or holds no such encoder.
+        ValueError: when it holds no encoder, or not all of its weights.
     """
     try:
         model, report = AutoModel.from_pretrained(
-            source, revision=revision, dtype="auto", output_loading_info=True
+            source, dtype="auto", output_loading_info=True
         )
-        extractor = AutoFeatureExtractor.from_pretrained(source, revision=revision)
+        extractor = AutoFeatureExtractor.from_pretrained(source)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        if Path(source).is_dir():
-            raise ValueError(
-                f"{source}: not a Hugging Face folder of an encoder ({reason}); it"
-                " needs config.json, model.safetensors, preprocessor_config.json"
-            ) from error
         raise ValueError(
-            f"{source} (revision {revision}) could not be fetched from the Hugging Face"
-            f" hub ({reason}). Without network, fetch it elsewhere and name its folder:"
-            " `path: <folder>` instead of `model:`; or set HF_HOME to a cache that has"
-            " it"
+            f"{source}: not a Hugging Face folder of an encoder ({_first_line(error)});"
+            " it needs config.json, model.safetensors, preprocessor_config.json"
         ) from error
     missing = [
         name for name in report["missing_keys"] if not name.endswith(UNUSED_WEIGHTS)
@@ -94,7 +116,10 @@ def copy_backbone(folder: Path, source: str, *, revision: str | None) -> str | N
         )
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
-    return getattr(model.config, "_commit_hash", None)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -14,5 +14,5 @@ with job_log(snakemake.log[0], f"embed {'/'.join(run.parts[-4:])}"):
         embeddings=Path(snakemake.output.embeddings),
         device=machine["device"],
         num_threads=snakemake.threads,
-        max_batch_seconds=machine["embed_batch_seconds"],
+        embed_batch_seconds=machine["embed_batch_seconds"],
     )

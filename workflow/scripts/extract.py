@@ -14,7 +14,7 @@ with job_log(snakemake.log[0], f"extract {'/'.join(receipt.parts[-5:])[:-5]}"):
         store=receipt.with_suffix(".zarr"),
         receipt=receipt,
         view="full",
-        max_batch_seconds=snakemake.params.machine["extract_batch_seconds"],
+        extract_batch_seconds=snakemake.params.machine["extract_batch_seconds"],
         device=snakemake.params.machine["device"],
         num_threads=snakemake.threads,
     )

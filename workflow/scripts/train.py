@@ -20,6 +20,6 @@ with job_log(snakemake.log[0], f"train {'/'.join(run.parts[-4:])}"):
         definition=definition,
         device=machine["device"],
         num_threads=snakemake.threads,
-        max_batch_seconds=machine["embed_batch_seconds"],
+        embed_batch_seconds=machine["embed_batch_seconds"],
         memory_gb=machine["memory_gb"],
     )
