@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from pathlib import Path
 
 import pandas as pd
@@ -271,6 +273,27 @@ def test_a_mistake_in_the_config_stops_before_any_job(tmp_path):
     assert "train.crop_secs: unknown key; did you mean 'crop_seconds'?" in run.stderr
     assert "Traceback" not in run.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_the_environment_may_be_in_a_folder_with_a_space(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=7, utterances=1)
+    write_config(tmp_path, CONFIG)
+    environment = tmp_path / "my ënv"
+    venv.create(environment, with_pip=False, symlinks=True)
+    (site,) = environment.glob("lib/python*/site-packages")
+    (site / "this.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
+    arguments = command(tmp_path, "results/corpora/own/utterances.csv")[1:]
+
+    run = subprocess.run(
+        [environment / "bin" / "python", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+    assert run.returncode == 0, run.stderr + run.stdout
+    assert (tmp_path / "results/corpora/own/utterances.csv").exists()
 
 
 def test_bad_audio_is_told_without_a_traceback_and_nothing_is_written(tmp_path):

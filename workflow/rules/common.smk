@@ -1,13 +1,19 @@
 """What all rules share: the checked config, where files are, who waits for what."""
 
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from workflow.config import problems_of
+
+# Snakemake starts jobs through a shell and leaves this unquoted, so that they would not
+# start from an environment whose path has a space.
+sys.executable = shlex.quote(sys.executable)
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
 
