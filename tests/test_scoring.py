@@ -24,11 +24,11 @@ def test_scores_are_cosines_and_negative_ones_stay_negative():
 
 
 def test_with_two_heads_the_score_is_the_mean_of_their_cosines():
-    embeddings = np.array([[1, 0, 5, 5], [2, 0, -1, -1]], dtype=np.float32)
+    embeddings = np.array([[1, 0, 5, 5], [2, 0, -4, 0]], dtype=np.float32)
 
     scores = cosine_scores(embeddings, ["a", "b"], trials_of(("a", "b")), num_heads=2)
 
-    assert scores == pytest.approx([(1 - 1) / 2])
+    assert scores == pytest.approx([(1 - np.sqrt(0.5)) / 2])
 
 
 def test_scores_do_not_depend_on_how_many_are_computed_at_once(monkeypatch):
