@@ -164,9 +164,13 @@ def test_the_same_seed_makes_the_same_weights(tmp_path):
             {"model_type": "wavlm", "hiden_size": 8},
             "wavlm has no config key 'hiden_size'; did you mean hidden_size",
         ),
+        (
+            {"model_type": "wavlm", "hidden_size": 17},
+            "transformers makes no wavlm of this config",
+        ),
     ],
 )
-def test_a_typing_error_in_a_config_is_named(tmp_path, config, message):
+def test_a_mistake_in_a_config_is_named(tmp_path, config, message):
     with pytest.raises(ValueError, match=message):
         make_backbone(tmp_path, config=config, seed=0)
 

@@ -82,6 +82,11 @@ def test_no_steps_are_no_batches(cache):
     assert list(sampler(cache).batches(3, 3)) == []
 
 
+def test_a_crop_has_a_frame_at_least(cache):
+    with pytest.raises(ValueError, match=r"crop_seconds is shorter .* 0\.02 s; raise"):
+        sampler(cache, crop_frames=0)
+
+
 @pytest.mark.parametrize("max_frames", [1, 31, 70, 10_000])
 def test_padded_batches_hold_each_utterance_once(cache, max_frames):
     rows = []

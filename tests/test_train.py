@@ -126,6 +126,11 @@ def test_one_training_speaker_is_an_error(cached, tmp_path):
         train_run(project, tmp_path / "run")
 
 
+def test_a_training_that_goes_astray_says_what_to_do(cached, tmp_path):
+    with pytest.raises(ValueError, match=r"lower train\.learning_rate"):
+        train_run(cached, tmp_path, learning_rate=1e12)
+
+
 def test_the_log_shows_how_far_it_is(cached, tmp_path, caplog):
     caplog.set_level("INFO")
 

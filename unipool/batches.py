@@ -85,6 +85,9 @@ class CropSampler:
         crop_frames: frames of a crop.
         seed: of the order of the utterances and of the places.
 
+    Raises:
+        ValueError: when a crop has no frame.
+
     Source: the published training code of UniPool: utterances are drawn uniformly,
     not speakers; the start of a crop is uniform; a short utterance is wrapped.
     """
@@ -98,6 +101,11 @@ class CropSampler:
         crop_frames: int,
         seed: int,
     ) -> None:
+        if crop_frames < 1:
+            raise ValueError(
+                "train.crop_seconds is shorter than one frame, which lasts"
+                f" {cache.frame_shift} s; raise it"
+            )
         self.cache = cache
         self.labels = labels
         self.batch_size = batch_size

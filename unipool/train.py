@@ -53,6 +53,11 @@ class Validation:
         embeddings = embed_utterances(
             backend, self.cache, max_frames=self.max_frames, device=device
         )
+        if not np.isfinite(embeddings).all():
+            raise ValueError(
+                "the backend gives embeddings that are not finite, so training went"
+                " astray; lower train.learning_rate"
+            )
         scores = cosine_scores(
             embeddings, self.cache.utterances, self.trials, num_heads=self.num_heads
         )

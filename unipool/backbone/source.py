@@ -24,7 +24,7 @@ def make_backbone(folder: Path, *, config: dict[str, Any], seed: int) -> None:
         seed: of the weights.
 
     Raises:
-        ValueError: when the model type or a key is unknown.
+        ValueError: when the model type or a key is unknown, or the values do not fit.
     """
     model_type = config["model_type"]
     options = {key: value for key, value in config.items() if key != "model_type"}
@@ -42,7 +42,13 @@ def make_backbone(folder: Path, *, config: dict[str, Any], seed: int) -> None:
             )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModel.from_config(AutoConfig.for_model(model_type, **options))
+        try:
+            model = AutoModel.from_config(AutoConfig.for_model(model_type, **options))
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"transformers makes no {model_type} of this config"
+                f" ({_first_line(error)}); mend its values"
+            ) from error
     model.save_pretrained(folder)
     layer_norm = getattr(model.config, "feat_extract_norm", "layer") == "layer"
     transformers.Wav2Vec2FeatureExtractor(

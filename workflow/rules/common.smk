@@ -20,6 +20,8 @@ SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
 # Only the process that plans the jobs looks for mistakes; the jobs start quicker.
 if workflow.is_main_process:
     problems = problems_of(config, SCHEMA)
+    if Path(config.get("cache_dir", ".")).is_file():
+        problems.append(f"cache_dir: {config['cache_dir']} is a file; name a folder")
     if problems:
         raise WorkflowError("the config has mistakes:\n  " + "\n  ".join(problems))
 validate(config, str(SCHEMA))  # fills in the defaults
