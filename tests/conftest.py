@@ -1,5 +1,7 @@
 """What several tests make: small real audio, small real encoders."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -68,7 +70,7 @@ def cache_of(lengths, *, layers=3, size=5):
         "fingerprint": "f",
         "frame_shift": 0.02,
     }
-    return Cache([Part(array, offsets, names, facts)])
+    return Cache([Part(array, offsets, names, facts, Path("part.json"))])
 
 
 TRAINING = {

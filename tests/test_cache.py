@@ -11,7 +11,7 @@ from unipool.cache import (
     LAYER_MEANING,
     PartWriter,
     fingerprint,
-    is_complete,
+    is_whole,
     open_cache,
     write_receipt,
 )
@@ -59,8 +59,8 @@ def write_part(folder, part):
     store, expected, part_writer = writer(folder, part)
     for i in range(len(LENGTHS[part])):
         part_writer.append(states_of(part, i))
-    part_writer.finish(extract_seconds=1.5, device="cpu")
-    assert is_complete(store, expected)
+    part_writer.finish(device="cpu")
+    assert is_whole(store, expected)
     write_receipt(store.with_suffix(".json"), store)
     return store
 
@@ -90,7 +90,7 @@ def test_what_is_written_is_read_to_the_bit(folder, in_memory):
     assert cache.num_frames.tolist() == LENGTHS[0] + LENGTHS[1]
     assert (cache.num_layers, cache.hidden_size, cache.frame_shift) == (3, 4, 0.02)
     assert cache.num_bytes == sum(LENGTHS[0] + LENGTHS[1]) * 3 * 4 * 2
-    assert cache.extract_seconds == 3.0
+    assert cache.extract_seconds > 0
     for index, states in enumerate(written):
         assert np.array_equal(cache.read(index), states)
         assert np.array_equal(cache.read(index, 1, 3), states[1:3])
@@ -129,8 +129,8 @@ def test_a_part_may_be_empty(tmp_path):
         hidden_size=4,
         frame_shift=0.02,
         fingerprint=expected,
-    ).finish(extract_seconds=0.0, device="cpu")
-    assert is_complete(store, expected)
+    ).finish(device="cpu")
+    assert is_whole(store, expected)
     write_receipt(store.with_suffix(".json"), store)
 
     cache = open_cache(tmp_path, [none], backbone_sha256=SHA, view="full")
@@ -249,29 +249,136 @@ def test_another_format_is_refused(folder, change):
         open_both(folder)
 
 
-def test_a_part_that_was_broken_off_is_not_complete(tmp_path):
-    store, expected, part_writer = writer(tmp_path, 0)
-    part_writer.append(states_of(0, 0))
-
-    assert not is_complete(store, expected)
-    assert not is_complete(tmp_path / "nowhere.zarr", expected)
-
-
-def test_a_part_of_something_else_or_with_other_values_is_not_complete(folder):
+def test_a_part_of_something_else_or_with_other_values_is_not_whole(folder):
     store = folder / "part-000-of-002.zarr"
     right = fingerprint(backbone_sha256=SHA, view="full", rows=rows_of(0))
-    assert is_complete(store, right)
-    assert not is_complete(store, "another")
+    assert is_whole(store, right)
+    assert not is_whole(store, "another")
+    assert not is_whole(folder / "nowhere.zarr", right)
 
-    zarr.open_group(store, mode="a")["hidden_states"][5, 1, 2] = 0.5
+    shard = shard_of(store)
+    content = bytearray(shard.read_bytes())
+    content[50] ^= 1
+    shard.write_bytes(content)
 
-    assert not is_complete(store, right)
+    assert not is_whole(store, right)
 
 
-def test_a_new_writer_begins_anew(folder):
-    store = folder / "part-000-of-002.zarr"
+@pytest.fixture
+def _small_shards(monkeypatch):
+    monkeypatch.setattr("unipool.cache.writer.BYTES_IN_SHARD", 100 * 3 * 4 * 2)
 
-    writer(folder, 0)
 
-    right = fingerprint(backbone_sha256=SHA, view="full", rows=rows_of(0))
-    assert not is_complete(store, right)
+@pytest.mark.usefixtures("_small_shards")
+@pytest.mark.parametrize("num_appended", [0, 1, 2, 3])
+def test_a_part_that_was_broken_off_goes_on_after_its_last_whole_shard(
+    tmp_path, num_appended
+):
+    store, expected, broken = writer(tmp_path, 0)  # 131 frames: shards of 100
+    for i in range(num_appended):
+        broken.append(states_of(0, i))
+    assert not is_whole(store, expected)
+    (store / "hidden_states" / "c").mkdir(exist_ok=True)
+    (store / "hidden_states" / "c" / "1.partial").write_bytes(b"torn")
+
+    _, _, resumed = writer(tmp_path, 0)
+    whole = resumed.num_whole
+    resumed.go_to(max(whole - 1, 0))  # a window may begin before
+    for i in range(max(whole - 1, 0), 4):
+        resumed.append(states_of(0, i))
+    resumed.finish(device="cpu")
+
+    assert whole == (2 if num_appended == 3 else 0)
+    assert is_whole(store, expected)
+    write_receipt(store.with_suffix(".json"), store)
+    write_part(tmp_path, 1)
+    cache = open_both(tmp_path)
+    for i in range(4):
+        assert np.array_equal(cache.read(i), states_of(0, i))
+
+
+@pytest.mark.usefixtures("_small_shards")
+def test_a_damaged_shard_is_written_again_and_what_is_before_it_stays(tmp_path):
+    store = write_part(tmp_path, 1)  # 252 frames: shards of 100
+    first, second, _ = sorted((store / "hidden_states" / "c").glob("*/0/0"))
+    modified = first.stat().st_mtime_ns
+    cut(second)
+
+    _, expected, mending = writer(tmp_path, 1)
+    assert mending.num_whole == 0  # the first utterance ends in the third shard
+    for i in range(2):
+        mending.append(states_of(1, i))
+    mending.finish(device="cpu")
+
+    assert is_whole(store, expected)
+    assert first.stat().st_mtime_ns == modified
+
+
+def test_a_store_of_another_part_is_begun_anew(folder):
+    other = folder / "part-000-of-002.zarr"
+    rows = rows_of(1)
+
+    fresh = PartWriter(
+        other,
+        utterances=rows["utterance"].tolist(),
+        num_frames=np.array(LENGTHS[1]),
+        num_layers=3,
+        hidden_size=4,
+        frame_shift=0.02,
+        fingerprint="another",
+    )
+
+    assert fresh.num_whole == 0
+    assert zarr.open_group(other, mode="r")["offsets"][:].tolist() == [0, 250, 252]
+
+
+def damage(path, generator):
+    """Change a byte, cut the file, lengthen it, or remove it."""
+    content = bytearray(path.read_bytes())
+    kind = generator.integers(4)
+    if kind == 0 and content:
+        content[generator.integers(len(content))] ^= 1 << generator.integers(8)
+    elif kind == 1 and content:
+        del content[generator.integers(len(content)) :]
+    elif kind == 2:
+        content += bytes(generator.integers(0, 256, size=3, dtype=np.uint8))
+    else:
+        path.unlink()
+        return
+    path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("_small_shards")
+def test_of_a_thousand_damages_none_is_read_as_data(tmp_path):
+    pristine = tmp_path / "pristine"
+    pristine.mkdir()
+    for part in (0, 1):
+        write_part(pristine, part)
+    content = {
+        path.relative_to(pristine): path.read_bytes()
+        for path in sorted(pristine.rglob("*"))
+        if path.is_file()
+    }
+    expected = [states_of(p, i) for p in (0, 1) for i in range(len(LENGTHS[p]))]
+    names = open_both(pristine).utterances
+    generator = np.random.default_rng(0)
+    messages = []
+
+    for _ in range(1000):
+        victim = list(content)[generator.integers(len(content))]
+        damage(pristine / victim, generator)
+        try:
+            cache = open_both(pristine)
+            cache.load()
+        except (ValueError, FileNotFoundError) as error:
+            messages.append(str(error))
+        else:
+            assert cache.utterances == names
+            assert all(
+                np.array_equal(cache.read(i), states)
+                for i, states in enumerate(expected)
+            )
+        (pristine / victim).write_bytes(content[victim])
+
+    assert len(messages) > 900
+    assert all("--force" in message for message in messages)

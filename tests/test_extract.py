@@ -1,6 +1,7 @@
 """Audio through a real encoder into the cache."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -16,6 +17,7 @@ from unipool.backbone import Backbone
 from unipool.cache import open_cache
 from unipool.extract import extract
 from unipool.fetch import fetch_backbone
+from unipool.lock import only_writer
 from unipool.manifest import select_part, write_manifest
 
 SECONDS = [0.7, 0.025, 1.3, 0.4, 0.41, 2.0, 0.3]
@@ -147,19 +149,64 @@ def test_a_store_that_only_lost_its_receipt_is_taken_over(project):
     assert receipt.read_text("utf-8") == before
 
 
-def test_a_store_that_was_broken_off_is_filled_anew(project):
+def content_of(folder):
+    cache = opened(folder)
+    return [cache.read(i).tobytes() for i in range(len(cache.utterances))]
+
+
+@pytest.mark.parametrize("num_lost", [1, 2, 3])
+def test_a_store_that_was_broken_off_is_filled_from_there(
+    project, monkeypatch, caplog, num_lost
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("unipool.cache.writer.BYTES_IN_SHARD", 100 * 3 * 16 * 2)
+    monkeypatch.setattr("unipool.extract.BATCHES_IN_WINDOW", 1)
     run(project)
+    expected = content_of(project)
     receipt = project / "cache" / "part-000-of-001.json"
     first = receipt.read_bytes()
     receipt.unlink()
-    chunks = receipt.with_suffix(".zarr") / "hidden_states" / "c"
-    shutil.rmtree(chunks)
+    shards = sorted((receipt.with_suffix(".zarr") / "hidden_states").glob("c/*/0/0"))
+    assert len(shards) == 3
+    for shard in shards[-num_lost:]:
+        shard.unlink()
 
     run(project)
 
-    assert opened(project).read(0).any()
+    assert content_of(project) == expected
     # Byte for byte, or Snakemake would take finished runs for out of date.
     assert receipt.read_bytes() == first
+    went_on = any("going on after" in message for message in caplog.messages)
+    assert went_on == (num_lost < 3)
+
+
+def test_an_empty_part_is_a_part(project):
+    name = project / "cache" / "part-000-of-020"
+
+    run(
+        project,
+        part=0,
+        num_parts=20,
+        store=name.with_suffix(".zarr"),
+        receipt=name.with_suffix(".json"),
+    )
+
+    receipt = json.loads(name.with_suffix(".json").read_text("utf-8"))
+    assert receipt["utterances"] == 0
+
+
+def test_a_part_that_another_process_writes_is_left_to_it(project):
+    (project / "cache").mkdir()
+    lock = project / "cache" / "part-000-of-001.lock"
+
+    with (
+        only_writer(lock, wait=False),
+        pytest.raises(ValueError, match=rf"process {os.getpid()} on .* writes this"),
+    ):
+        run(project)
+
+    run(project)
+    assert opened(project).utterances
 
 
 def test_audio_that_changed_since_is_named(project):

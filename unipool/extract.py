@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from unipool.backbone import Backbone
 from unipool.cache import (
     PartWriter,
     fingerprint,
-    is_complete,
+    is_whole,
     write_receipt,
 )
 from unipool.device import pick_device
@@ -46,7 +45,9 @@ def extract(
     device: str,
     num_threads: int,
 ) -> None:
-    """Fill one cache part, or take over the one that is whole but has no receipt.
+    """Fill one cache part, or go on with one that was broken off.
+
+    A part that is whole and only lacks its receipt gets it.
 
     Args:
         manifest: of the corpus.
@@ -66,8 +67,8 @@ def extract(
     Writes: ``store``, ``receipt``.
 
     Raises:
-        ValueError: when audio is not as it was at preparation, or a hidden state does
-            not fit float16; it names the utterance.
+        ValueError: when audio is not as it was at preparation, a hidden state does not
+            fit float16 (it names the utterance), or another process writes this part.
     """
     torch.set_num_threads(num_threads)
     rows = select_part(
@@ -76,8 +77,8 @@ def extract(
     facts = json.loads((backbone / "backbone.json").read_text("utf-8"))
     expected = fingerprint(backbone_sha256=facts["sha256"], view=view, rows=rows)
     store.parent.mkdir(parents=True, exist_ok=True)
-    with only_writer(store.with_suffix(".lock")):
-        if is_complete(store, expected):
+    with only_writer(store.with_suffix(".lock"), wait=False):
+        if is_whole(store, expected):
             logger.info("%s is whole; only its receipt was missing", store)
         else:
             encoder = Backbone(
@@ -106,7 +107,6 @@ def _fill(
             f" this backbone needs {encoder.receptive_field / SAMPLE_RATE} s; raise the"
             " corpus's min_seconds and set bad_audio: exclude"
         )
-    started = time.monotonic()
     writer = PartWriter(
         store,
         utterances=rows["utterance"].tolist(),
@@ -117,27 +117,49 @@ def _fill(
         fingerprint=expected,
     )
     max_samples = int(extract_batch_seconds * SAMPLE_RATE)
+    windows = _windows(rows, num_samples, max_samples, num_whole=writer.num_whole)
+    done = rows["seconds"].sum() - sum(window["seconds"].sum() for window in windows)
+    if writer.num_whole:
+        logger.info("going on after %d whole utterances", writer.num_whole)
+    if windows:
+        writer.go_to(int(windows[0].index[0]))
     with LoggedProgress(
-        desc="extract", unit="s of audio", total=round(rows["seconds"].sum())
+        desc="extract",
+        unit="s of audio",
+        total=round(rows["seconds"].sum()),
+        initial=done,
     ) as bar:
-        for waveforms in _decode_ahead(rows, num_samples, max_samples):
+        for waveforms in _decode_ahead(windows):
             for states in _encode(encoder, waveforms, max_samples):
                 writer.append(states)
             bar.update(sum(map(len, waveforms)) / SAMPLE_RATE)
-    writer.finish(
-        extract_seconds=time.monotonic() - started, device=str(encoder.device)
-    )
+    writer.finish(device=str(encoder.device))
 
 
-def _decode_ahead(
-    rows: pd.DataFrame, num_samples: Int64[np.ndarray, " N"], max_samples: int
-) -> Iterator[list[Waveform]]:
-    """Give the waveforms window by window, the next one decoded meanwhile."""
+def _windows(
+    rows: pd.DataFrame,
+    num_samples: Int64[np.ndarray, " N"],
+    max_samples: int,
+    *,
+    num_whole: int,
+) -> list[pd.DataFrame]:
+    """Divide the rows into runs of neighbours; leave out those that are done.
+
+    Where they are divided does not depend on what is done, so an utterance has the same
+    batch mates, and its states the same last digits, whenever it is encoded.
+    """
     window_of_row = np.cumsum(num_samples) // (BATCHES_IN_WINDOW * max_samples)
     windows = [window for _, window in rows.groupby(window_of_row)]
+    return [window for window in windows if window.index[-1] >= num_whole]
+
+
+def _decode_ahead(windows: list[pd.DataFrame]) -> Iterator[list[Waveform]]:
+    """Give the waveforms window by window, the next one decoded meanwhile."""
     with ThreadPoolExecutor(max_workers=1) as decoder:
         pending = deque(decoder.submit(_decode, window) for window in windows[:1])
         for following in [*windows[1:], None]:
+            if not pending:
+                return
             waveforms = pending.popleft().result()
             if following is not None:
                 pending.append(decoder.submit(_decode, following))

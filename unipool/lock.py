@@ -1,6 +1,8 @@
 """One writer at a time for what two processes might write."""
 
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,18 +13,31 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """Hold a lock file, after waiting for the process that holds it now.
+def only_writer(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a lock file, which the operating system lets go of when its holder dies.
 
-    The operating system lets go of the lock when its holder dies.
+    Args:
+        path: of the lock; beside it, ``.holder`` says who has it.
+        wait: for another process that holds it, or else stop.
+
+    Raises:
+        ValueError: when another process holds it; it names host and process.
     """
     lock = FileLock(path)
+    holder = path.with_name(path.name + ".holder")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        logger.info("waiting for another process that works on this (%s)", path)
+        name = holder.read_text("utf-8") if holder.exists() else "another process"
+        if not wait:
+            raise ValueError(
+                f"{path}: {name} writes this already; wait until it is done, or end it"
+            ) from None
+        logger.info("waiting for %s, which works on this (%s)", name, path)
         lock.acquire()
     try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
         yield
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()

@@ -72,7 +72,7 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
     root.setLevel(logging.INFO)
     root.handlers = [to_terminal]
     logging.captureWarnings(capture=True)
-    with only_writer(path.with_name(path.name + ".lock")):
+    with only_writer(path.with_name(path.name + ".lock"), wait=True):
         to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         root.handlers = [to_file, to_terminal]

@@ -15,7 +15,7 @@ or whose files are not all there: a chunk that is missing is never zeros.
 from unipool.cache.part import (
     LAYER_MEANING,
     fingerprint,
-    is_complete,
+    is_whole,
     write_receipt,
 )
 from unipool.cache.reader import Cache, open_cache
@@ -26,7 +26,7 @@ __all__ = [
     "Cache",
     "PartWriter",
     "fingerprint",
-    "is_complete",
+    "is_whole",
     "open_cache",
     "write_receipt",
 ]

@@ -18,6 +18,9 @@ LAYER_MEANING = "0 enters the first block; the last is the encoder's final outpu
 IN_RECEIPT = ("format", "version", "fingerprint", "layer_meaning", "frame_shift")
 """Attributes of the store that its receipt repeats."""
 
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError)
+"""What zarr and json raise at files that are missing, cut short or changed."""
+
 FRAMES_IN_CHUNK = 100
 """2 s of all layers: 2 MB for a base encoder, of which a 3 s crop reads two."""
 
@@ -48,23 +51,47 @@ def fingerprint(*, backbone_sha256: str, view: str, rows: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def is_complete(store: Path, fingerprint: str) -> bool:
-    """Say whether a store was written to its end and holds what it then held."""
-    if not store.exists():
-        return False
+def is_whole(store: Path, fingerprint: str) -> bool:
+    """Say whether a store was written to its end and every chunk is as written."""
     try:
         group = zarr.open_group(store, mode="r")
         attributes = group.attrs.asdict()
         if not attributes["complete"] or attributes["fingerprint"] != fingerprint:
             return False
-        states = _array(group, "hidden_states")
-        content = hashlib.blake2b(digest_size=16)
-        step = FRAMES_IN_CHUNK * 100
-        for start in range(0, states.shape[0], step):
-            content.update(np.asarray(states[start : start + step]).data)
-        return content.hexdigest() == attributes["checksum"]
-    except (OSError, KeyError, ValueError):
+        if attributes["seal"] != seal(attributes):
+            return False
+        if attributes["metadata_sha256"] != metadata_sha256(store):
+            return False
+        return (
+            count_whole_frames(store, array_of(group, "hidden_states"))
+            == (array_of(group, "hidden_states").shape[0])
+        )
+    except UNREADABLE:
         return False
+
+
+def shards_of(store: Path, states: zarr.Array, *, after: int = 0) -> list[Path]:
+    """List the files of the shards whose first frame is ``after`` or later."""
+    assert states.shards is not None
+    return [
+        store / "hidden_states" / "c" / str(start // states.shards[0]) / "0" / "0"
+        for start in range(0, states.shape[0], states.shards[0])
+        if start >= after
+    ]
+
+
+def count_whole_frames(store: Path, states: zarr.Array) -> int:
+    """Count the frames before the first shard that is missing or damaged."""
+    assert states.shards is not None
+    step = states.shards[0]
+    for i, shard in enumerate(shards_of(store, states)):
+        if not shard.exists():
+            return i * step
+        try:
+            np.asarray(states[i * step : (i + 1) * step])  # against the checksums
+        except UNREADABLE:
+            return i * step
+    return states.shape[0]
 
 
 def write_receipt(receipt: Path, store: Path) -> None:
@@ -77,28 +104,53 @@ def write_receipt(receipt: Path, store: Path) -> None:
     """
     group = zarr.open_group(store, mode="r")
     attributes = group.attrs.asdict()
-    states = _array(group, "hidden_states")
+    states = array_of(group, "hidden_states")
     facts = {
         **{name: attributes[name] for name in IN_RECEIPT},
-        "utterances": _array(group, "utterances").shape[0],
+        "utterances": array_of(group, "utterances").shape[0],
         "frames": states.shape[0],
         "layers": states.shape[1],
         "hidden_size": states.shape[2],
         "bytes": states.nbytes,
         "stored_bytes": _stored_bytes(store),
     }
+    facts["seal"] = seal(facts)
     partial = receipt.with_name(receipt.name + ".partial")
     partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     partial.replace(receipt)
+
+
+def seal(facts: dict[str, Any]) -> str:
+    """Condense a JSON object without its own seal, so that a change of it shows."""
+    unsealed = {name: value for name, value in facts.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(unsealed, sort_keys=True).encode()).hexdigest()
+
+
+def metadata_sha256(store: Path) -> str:
+    """Condense all files of the arrays but the shards of hidden states."""
+    content = hashlib.sha256()
+    for name in ("hidden_states", "offsets", "utterances"):
+        files = [store / name / "zarr.json"]
+        if name != "hidden_states":
+            files += sorted(p for p in (store / name / "c").rglob("*") if p.is_file())
+        for file in files:
+            content.update(file.read_bytes())
+    return content.hexdigest()
+
+
+def way_out(receipt: Path) -> str:
+    """Say how a part is made again."""
+    return f"make it again with `snakemake --cores all --force {receipt}`"
 
 
 class Part(NamedTuple):
     """An opened part; its states are read when asked for."""
 
     states: zarr.Array
-    offsets: Int64[np.ndarray, " N+1"]
+    offsets: Int64[np.ndarray, " ends"]
     utterances: list[str]
     facts: dict[str, Any]
+    receipt: Path
 
 
 def open_part(receipt: Path, expected: str) -> Part:
@@ -106,42 +158,73 @@ def open_part(receipt: Path, expected: str) -> Part:
 
     Raises:
         FileNotFoundError: when the part or a file of it is missing.
-        ValueError: when it is of another backbone, manifest or format version.
+        ValueError: when it is of another backbone, manifest or format version, or was
+            changed since it was written.
     """
-    way_out = f"make it again with `snakemake --cores all --force {receipt}`"
-    if not receipt.exists():
-        raise FileNotFoundError(
-            f"{receipt}: this part of the cache is not there; {way_out}"
-        )
-    facts = json.loads(receipt.read_text(encoding="utf-8"))
-    found = (facts.get("format"), facts.get("version"))
-    if found != (FORMAT, VERSION):
-        raise ValueError(
-            f"{receipt}: format {found[0]} version {found[1]}, this unipool reads"
-            f" {FORMAT} version {VERSION}; {way_out}"
-        )
+    store = receipt.with_suffix(".zarr")
+    facts = _read_receipt(receipt)
     if facts["fingerprint"] != expected:
         raise ValueError(
             f"{receipt}: made from another backbone or manifest (fingerprint"
-            f" {facts['fingerprint'][:12]}, expected {expected[:12]}); {way_out}"
+            f" {facts['fingerprint'][:12]}, expected {expected[:12]});"
+            f" {way_out(receipt)}"
         )
-    store = receipt.with_suffix(".zarr")
     stored = _stored_bytes(store)
     if stored != facts["stored_bytes"]:
         raise FileNotFoundError(
             f"{store}: {stored} bytes on disk, {facts['stored_bytes']} were written, so"
-            f" files are missing or cut short; {way_out}"
+            f" files are missing or cut short; {way_out(receipt)}"
         )
-    group = zarr.open_group(store, mode="r")
-    return Part(
-        _array(group, "hidden_states"),
-        np.asarray(_array(group, "offsets")[:]),
-        [str(name) for name in np.asarray(_array(group, "utterances")[:])],
-        group.attrs.asdict() | facts,
-    )
+    try:
+        group = zarr.open_group(store, mode="r")
+        attributes = group.attrs.asdict()
+        changed = (
+            attributes["seal"] != seal(attributes)
+            or attributes["fingerprint"] != expected
+            or attributes["metadata_sha256"] != metadata_sha256(store)
+        )
+        if not changed:
+            return Part(
+                array_of(group, "hidden_states"),
+                np.asarray(array_of(group, "offsets")[:]),
+                [str(name) for name in np.asarray(array_of(group, "utterances")[:])],
+                attributes | facts,
+                receipt,
+            )
+        error: Exception | None = None
+    except UNREADABLE as unreadable:
+        error = unreadable
+    raise ValueError(
+        f"{store}: changed since it was written ({error or 'checksums differ'});"
+        f" {way_out(receipt)}"
+    ) from error
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array:
+def _read_receipt(receipt: Path) -> dict[str, Any]:
+    if not receipt.exists():
+        raise FileNotFoundError(
+            f"{receipt}: this part of the cache is not there; {way_out(receipt)}"
+        )
+    try:
+        facts = json.loads(receipt.read_text(encoding="utf-8"))
+        found = (facts["format"], facts["version"])
+        sealed = facts["seal"] == seal(facts)
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{receipt}: no receipt of a cache part ({error}); {way_out(receipt)}"
+        ) from error
+    if found != (FORMAT, VERSION):
+        raise ValueError(
+            f"{receipt}: format {found[0]} version {found[1]}, this unipool reads"
+            f" {FORMAT} version {VERSION}; {way_out(receipt)}"
+        )
+    if not sealed:
+        raise ValueError(f"{receipt}: changed since it was written; {way_out(receipt)}")
+    return dict(facts)
+
+
+def array_of(group: zarr.Group, name: str) -> zarr.Array:
+    """Give an array of a group."""
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array

@@ -1,13 +1,19 @@
 """All parts of a split, read as one."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float16
 
-from unipool.cache.part import Part, fingerprint, open_part, part_name
+from unipool.cache.part import (
+    UNREADABLE,
+    Part,
+    fingerprint,
+    open_part,
+    part_name,
+    way_out,
+)
 
 
 class Cache:
@@ -25,7 +31,8 @@ class Cache:
     """
 
     def __init__(self, parts: list[Part]) -> None:
-        self._states: list[Any] = [part.states for part in parts]
+        self._parts = parts
+        self._loaded: list[Float16[np.ndarray, "_ L D"]] = []
         self._offsets = [part.offsets for part in parts]
         self.utterances = [name for part in parts for name in part.utterances]
         self.num_frames = np.concatenate([np.diff(part.offsets) for part in parts])
@@ -41,15 +48,45 @@ class Cache:
     def read(
         self, index: int, start: int = 0, stop: int | None = None
     ) -> Float16[np.ndarray, "T L D"]:
-        """Read frames ``start`` to ``stop - 1`` of an utterance, by default all."""
+        """Read frames ``start`` to ``stop - 1`` of an utterance, by default all.
+
+        Raises:
+            ValueError: when a chunk is not as it was written.
+        """
         part, row = self._part_of[index], self._row_of[index]
         first, end = self._offsets[part][row : row + 2]
         last = end if stop is None else min(first + stop, end)
-        return np.asarray(self._states[part][first + start : last])
+        if self._loaded:
+            return self._loaded[part][first + start : last]
+        return _read_frames(self._parts[part], int(first + start), int(last))
 
     def load(self) -> None:
-        """Read everything into memory, from where it is served from now on."""
-        self._states = [np.asarray(states[:]) for states in self._states]
+        """Read everything into memory, from where it is served from now on.
+
+        Raises:
+            ValueError: see ``read``.
+        """
+        self._loaded = [
+            _read_frames(part, 0, part.states.shape[0]) for part in self._parts
+        ]
+
+
+def _read_frames(part: Part, first: int, last: int) -> Float16[np.ndarray, "T L D"]:
+    """Read frames, each chunk held against its checksum."""
+    try:
+        frames = np.asarray(part.states[first:last])
+        # A shard that is gone is read as NaN, which no cached state is.
+        step = (part.states.shards or part.states.chunks)[0]
+        places = [*range(0, len(frames), step), -1] if len(frames) else []
+        damage = "a shard is missing" if np.isnan(frames[places, 0, 0]).any() else ""
+    except UNREADABLE as error:
+        damage = str(error)
+    if damage:
+        raise ValueError(
+            f"{part.receipt.with_suffix('.zarr')}: frames {first} to {last - 1} cannot"
+            f" be read ({damage}); {way_out(part.receipt)}"
+        )
+    return frames
 
 
 def open_cache(

@@ -1,16 +1,29 @@
 """Write one part."""
 
-import hashlib
 import shutil
+import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 from jaxtyping import Float16, Int64
+from zarr.codecs import Crc32cCodec
 
-from unipool.cache.part import FORMAT, FRAMES_IN_CHUNK, LAYER_MEANING, VERSION
+from unipool.cache.part import (
+    FORMAT,
+    FRAMES_IN_CHUNK,
+    LAYER_MEANING,
+    UNREADABLE,
+    VERSION,
+    array_of,
+    count_whole_frames,
+    metadata_sha256,
+    seal,
+    shards_of,
+)
 
 BYTES_IN_SHARD = 256 * 2**20
 """A shard is one file, held in memory until it is whole and then written at once."""
@@ -25,14 +38,20 @@ EXPONENT_BITS = np.uint16(0x7C00)
 class PartWriter:
     """Write one part, utterance after utterance, whole shards at a time.
 
+    A store that was broken off, or is damaged from some shard on, is gone on with: what
+    is whole of it stays.
+
     Args:
-        store: folder of the Zarr group; what stands there is removed.
+        store: folder of the Zarr group; what else stands there is removed.
         utterances: ids, in the order in which they are appended.
         num_frames: of each utterance, known before they are encoded.
         num_layers: hidden states of the backbone, layer 0 included.
         hidden_size: channels of one hidden state.
         frame_shift: seconds between two frames.
         fingerprint: what the part must hold, see ``fingerprint``.
+
+    Attributes:
+        num_whole: utterances, from the first on, that are on disk already.
     """
 
     def __init__(
@@ -46,52 +65,49 @@ class PartWriter:
         frame_shift: float,
         fingerprint: str,
     ) -> None:
-        shutil.rmtree(store, ignore_errors=True)
-        offsets = np.concatenate([[0], np.cumsum(num_frames)]).astype(np.int64)
-        total = int(offsets[-1])
-        chunk_bytes = FRAMES_IN_CHUNK * num_layers * hidden_size * 2
-        chunks = max(
-            1, min(BYTES_IN_SHARD // chunk_bytes, -(-total // FRAMES_IN_CHUNK))
-        )
-        self._group = zarr.create_group(
-            store,
-            attributes={
-                "format": FORMAT,
-                "version": VERSION,
-                "fingerprint": fingerprint,
-                "layer_meaning": LAYER_MEANING,
-                "frame_shift": frame_shift,
-                "complete": False,
-            },
-        )
-        self._states = self._group.create_array(
-            "hidden_states",
-            shape=(total, num_layers, hidden_size),
-            dtype="float16",
-            chunks=(FRAMES_IN_CHUNK, num_layers, hidden_size),
-            shards=(chunks * FRAMES_IN_CHUNK, num_layers, hidden_size),
-            compressors=None,  # 7 % smaller would be 2 to 10 times slower to read
-            fill_value=float("nan"),
-            config={"write_empty_chunks": True},
-        )
-        self._group.create_array("offsets", data=offsets)
-        _write_strings(self._group, "utterances", utterances)
-        self._utterances, self._num_frames = utterances, num_frames
-        self._shard = np.empty(
-            (chunks * FRAMES_IN_CHUNK, num_layers, hidden_size), np.float16
-        )
-        self._in_shard = self._written = self._appended = 0
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._started = time.monotonic()
+        self._store, self._utterances = store, utterances
+        self._offsets = np.concatenate([[0], np.cumsum(num_frames)]).astype(np.int64)
+        shape = (int(self._offsets[-1]), num_layers, hidden_size)
+        attributes = {
+            "format": FORMAT,
+            "version": VERSION,
+            "fingerprint": fingerprint,
+            "layer_meaning": LAYER_MEANING,
+            "frame_shift": frame_shift,
+            "complete": False,
+            "extract_seconds": 0.0,
+        }
+        group = _reopen(store, attributes, shape, self._offsets, utterances)
+        if group is None:
+            shutil.rmtree(store, ignore_errors=True)
+            group = _create(store, attributes, shape, self._offsets, utterances)
+        self._group, self._states = group, array_of(group, "hidden_states")
+        assert self._states.shards is not None
+        self._shard = np.empty((self._states.shards[0], *shape[1:]), np.float16)
+        self._in_shard = 0
+        self._written = count_whole_frames(store, self._states)
+        for damaged in shards_of(store, self._states, after=self._written):
+            damaged.unlink(missing_ok=True)
+        self._seconds_before = float(str(group.attrs["extract_seconds"]))
+        ends = self._offsets[1:]
+        self.num_whole = int(np.searchsorted(ends, self._written, side="right"))
+        self._next = 0
+
+    def go_to(self, utterance: int) -> None:
+        """Say which utterance is appended next: one before or at ``num_whole``."""
+        self._next = utterance
 
     def append(self, states: Float16[np.ndarray, "T L D"]) -> None:
-        """Add the next utterance's hidden states.
+        """Add the next utterance's hidden states; those on disk already are passed by.
 
         Raises:
             ValueError: when a value is not finite (as what overflowed float16 is), or
                 the number of frames is not the one that was announced.
         """
-        utterance = self._utterances[self._appended]
-        expected = (int(self._num_frames[self._appended]), *self._shard.shape[1:])
+        utterance = self._utterances[self._next]
+        first, end = self._offsets[self._next : self._next + 2]
+        expected = (int(end - first), *self._shard.shape[1:])
         if states.shape != expected:
             raise ValueError(
                 f"utterance {utterance}: hidden states of shape {states.shape},"
@@ -106,8 +122,8 @@ class PartWriter:
                 " is NaN, infinite, or beyond the 65504 that float16 holds; compute in"
                 " another dtype (`dtype:` of the backbone) or check its weights"
             )
-        self._appended += 1
-        start = 0
+        self._next += 1
+        start = max(self._written + self._in_shard - int(first), 0)
         while start < len(states):
             take = min(len(states) - start, len(self._shard) - self._in_shard)
             self._shard[self._in_shard :][:take] = states[start : start + take]
@@ -116,30 +132,89 @@ class PartWriter:
             if self._in_shard == len(self._shard):
                 self._flush()
 
-    def finish(self, *, extract_seconds: float, device: str) -> None:
+    def finish(self, *, device: str) -> None:
         """Write the last shard, then mark the store complete.
 
         Args:
-            extract_seconds: what it took to fill it.
             device: where the encoder ran.
         """
-        assert self._appended == len(self._utterances)
         self._flush()
-        self._group.attrs.update(
-            checksum=self._hash.hexdigest(),
-            extract_seconds=round(extract_seconds, 3),
-            device=device,
-            versions={name: version(name) for name in LIBRARIES},
-            complete=True,
-        )
+        assert self._written == self._offsets[-1]
+        facts = self._group.attrs.asdict() | {
+            "metadata_sha256": metadata_sha256(self._store),
+            "extract_seconds": self._seconds(),
+            "device": device,
+            "versions": {name: version(name) for name in LIBRARIES},
+            "complete": True,
+        }
+        self._group.attrs.put(facts | {"seal": seal(facts)})
 
     def _flush(self) -> None:
         if self._in_shard:
             whole = self._shard[: self._in_shard]
             self._states[self._written : self._written + self._in_shard] = whole
-            self._hash.update(whole.data)
             self._written += self._in_shard
             self._in_shard = 0
+            self._group.attrs["extract_seconds"] = self._seconds()
+
+    def _seconds(self) -> float:
+        return round(self._seconds_before + time.monotonic() - self._started, 3)
+
+
+def _reopen(
+    store: Path,
+    attributes: dict[str, Any],
+    shape: tuple[int, int, int],
+    offsets: Int64[np.ndarray, " ends"],
+    utterances: list[str],
+) -> zarr.Group | None:
+    """Open a store to go on with it, None where there is none of just this part."""
+    for stray in store.rglob("*.partial"):  # of a write that was broken off
+        stray.unlink()
+    try:
+        group = zarr.open_group(store, mode="r+")
+        states = array_of(group, "hidden_states")
+        same = (
+            group.attrs["fingerprint"] == attributes["fingerprint"]
+            and (states.shape, states.dtype) == (shape, np.float16)
+            and states.chunks == (FRAMES_IN_CHUNK, *shape[1:])
+            and states.shards is not None
+            and np.array_equal(array_of(group, "offsets")[:], offsets)
+            and list(np.asarray(array_of(group, "utterances")[:])) == utterances
+        )
+    except UNREADABLE:
+        return None
+    if not same:
+        return None
+    group.attrs["complete"] = False
+    return group
+
+
+def _create(
+    store: Path,
+    attributes: dict[str, Any],
+    shape: tuple[int, int, int],
+    offsets: Int64[np.ndarray, " ends"],
+    utterances: list[str],
+) -> zarr.Group:
+    total, num_layers, hidden_size = shape
+    chunk_bytes = FRAMES_IN_CHUNK * num_layers * hidden_size * 2
+    chunks = max(1, min(BYTES_IN_SHARD // chunk_bytes, -(-total // FRAMES_IN_CHUNK)))
+    group = zarr.create_group(store, attributes=attributes)
+    group.create_array(
+        "hidden_states",
+        shape=shape,
+        dtype="float16",
+        chunks=(FRAMES_IN_CHUNK, num_layers, hidden_size),
+        shards=(chunks * FRAMES_IN_CHUNK, num_layers, hidden_size),
+        # No compression: 7 % smaller would be 2 to 10 times slower to read.
+        compressors=[Crc32cCodec()],
+        fill_value=float("nan"),
+        config={"write_empty_chunks": True},
+    )
+    group.create_array("offsets", data=offsets)
+    _write_strings(group, "utterances", utterances)
+    return group
 
 
 def _write_strings(group: zarr.Group, name: str, values: list[str]) -> None:
