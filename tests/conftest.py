@@ -1,12 +1,13 @@
 """What several tests make: small real audio, small real encoders."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
-import zarr
 
 TINY = {
     "conv_dim": [16] * 7,
@@ -55,22 +56,32 @@ def write_corpus(root, *, speakers, utterances):
 
 
 def cache_of(lengths, *, layers=3, size=5):
-    """Open a cache that was written to memory: utterances u0, u1, ... of one part."""
+    """Write random hidden states, one utterance of each length; hold them in memory."""
     # Not above: what is imported before the tests are found is not type checked.
-    from unipool.cache import Cache
-    from unipool.cache.part import Part
+    from unipool.cache import PartWriter, fingerprint, open_cache, write_receipt
 
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    states = np.random.default_rng(0).normal(size=(offsets[-1], layers, size))
-    array = zarr.create_array({}, data=states.astype(np.float16))
     names = [f"u{i}" for i in range(len(lengths))]
-    facts = {
-        "bytes": array.nbytes,
-        "extract_seconds": 1.0,
-        "fingerprint": "f",
-        "frame_shift": 0.02,
-    }
-    return Cache([Part(array, offsets, names, facts, Path("part.json"))])
+    rows = pd.DataFrame({"utterance": names, "seconds": 0.02 * np.array(lengths)})
+    generator = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part-000-of-001"
+        writer = PartWriter(
+            part.with_suffix(".zarr"),
+            utterances=names,
+            num_frames=np.array(lengths),
+            num_layers=layers,
+            hidden_size=size,
+            frame_shift=0.02,
+            fingerprint=fingerprint(backbone_sha256="", view="full", rows=rows),
+        )
+        for length in lengths:
+            states = generator.normal(size=(length, layers, size))
+            writer.append(states.astype(np.float16))
+        writer.finish(device="cpu")
+        write_receipt(part.with_suffix(".json"), part.with_suffix(".zarr"))
+        cache = open_cache(part.parent, [rows], backbone_sha256="", view="full")
+        cache.load()
+    return cache
 
 
 TRAINING = {

@@ -36,6 +36,11 @@ def states_of(part, i, layers=3, size=4):
     return generator.normal(size=shape).astype(np.float16)
 
 
+def layers_of(part, i):
+    """Give them as they are read: (L, T, D)."""
+    return states_of(part, i).transpose(1, 0, 2)
+
+
 def writer(folder, part):
     rows = rows_of(part)
     expected = fingerprint(backbone_sha256=SHA, view="full", rows=rows)
@@ -92,9 +97,10 @@ def test_what_is_written_is_read_to_the_bit(folder, in_memory):
     assert cache.num_bytes == sum(LENGTHS[0] + LENGTHS[1]) * 3 * 4 * 2
     assert cache.extract_seconds > 0
     for index, states in enumerate(written):
-        assert np.array_equal(cache.read(index), states)
-        assert np.array_equal(cache.read(index, 1, 3), states[1:3])
-    assert np.array_equal(cache.read(4, 90, 999), written[4][90:])
+        layers = states.transpose(1, 0, 2)
+        assert np.array_equal(cache.read(index), layers)
+        assert np.array_equal(cache.read(index, 1, 3), layers[:, 1:3])
+    assert np.array_equal(cache.read(4, 90, 999), layers_of(1, 0)[:, 90:])
 
 
 def test_the_format_is_as_documented(folder):
@@ -102,8 +108,10 @@ def test_the_format_is_as_documented(folder):
 
     assert group["hidden_states"].dtype == np.float16
     assert group["hidden_states"].shape == (131, 3, 4)
-    assert group["hidden_states"].chunks == (100, 3, 4)
+    assert group["hidden_states"].chunks == (100, 1, 4)
     assert group["hidden_states"].shards == (200, 3, 4)
+    written = np.concatenate([states_of(0, i) for i in range(4)])
+    assert np.array_equal(group["hidden_states"][:], written)
     assert group["offsets"].dtype == np.int64
     assert group["offsets"][:].tolist() == [0, 3, 4, 124, 131]
     assert group["utterances"][:].tolist() == rows_of(0)["utterance"].tolist()
@@ -294,7 +302,7 @@ def test_a_part_that_was_broken_off_goes_on_after_its_last_whole_shard(
     write_part(tmp_path, 1)
     cache = open_both(tmp_path)
     for i in range(4):
-        assert np.array_equal(cache.read(i), states_of(0, i))
+        assert np.array_equal(cache.read(i), layers_of(0, i))
 
 
 @pytest.mark.usefixtures("_small_shards")
@@ -359,7 +367,7 @@ def test_of_a_thousand_damages_none_is_read_as_data(tmp_path):
         for path in sorted(pristine.rglob("*"))
         if path.is_file()
     }
-    expected = [states_of(p, i) for p in (0, 1) for i in range(len(LENGTHS[p]))]
+    expected = [layers_of(p, i) for p in (0, 1) for i in range(len(LENGTHS[p]))]
     names = open_both(pristine).utterances
     generator = np.random.default_rng(0)
     messages = []

@@ -49,7 +49,7 @@ def test_each_embedding_is_the_backends_for_the_utterance_alone(cached, run, tmp
     assert content.embeddings.shape == (8, 8)
     assert content.num_heads == 2
     for index, embedding in enumerate(content.embeddings):
-        states = torch.from_numpy(cache.read(index)).float().transpose(0, 1)[None]
+        states = torch.from_numpy(cache.read(index)).float()[None]
         with torch.inference_mode():
             alone = backend(states, torch.ones(1, states.shape[2], dtype=torch.bool))
         np.testing.assert_allclose(embedding, alone[0].numpy(), rtol=1e-3, atol=1e-4)

@@ -17,6 +17,7 @@ NOUNS = {"manifest", "trials", "cache", "checkpoint", "embeddings"}
 VERBS = {"prepare", "fetch", "extract", "train", "embed", "score", "tabulate"}
 DOORS = {
     "zarr": {"cache"},
+    "google_crc32c": {"cache"},
     "transformers": {"backbone"},
     "huggingface_hub": {"backbone"},
     "soundfile": {"audio"},

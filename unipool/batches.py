@@ -117,8 +117,7 @@ class CropSampler:
         places = np.random.default_rng([self.seed, 1, step])
         rows = self._rows(step)
         crops = np.stack([self._crop(int(row), places) for row in rows])
-        states = torch.from_numpy(crops).transpose(1, 2)  # (B, L, T, D)
-        return CropBatch(states, torch.from_numpy(self.labels[rows]))
+        return CropBatch(torch.from_numpy(crops), torch.from_numpy(self.labels[rows]))
 
     def batches(self, first: int, last: int) -> Iterator[CropBatch]:
         """Give the batches of steps ``first`` to ``last - 1``, each read one ahead."""
@@ -146,12 +145,13 @@ class CropSampler:
 
     def _crop(
         self, row: int, places: np.random.Generator
-    ) -> Float16[np.ndarray, "T L D"]:
+    ) -> Float16[np.ndarray, "L T D"]:
         num_frames = int(self.cache.num_frames[row])
         start = int(places.integers(max(num_frames - self.crop_frames, 0) + 1))
         states = self.cache.read(row, start, min(start + self.crop_frames, num_frames))
-        repeats = np.arange(self.crop_frames) % len(states)
-        return states if len(states) == self.crop_frames else states[repeats]
+        if states.shape[1] == self.crop_frames:
+            return states
+        return states[:, np.arange(self.crop_frames) % states.shape[1]]
 
 
 class PaddedBatch(NamedTuple):
@@ -183,11 +183,12 @@ def padded_batches(cache: Cache, *, max_frames: int) -> Iterator[PaddedBatch]:
 def _pad(cache: Cache, rows: Int64[np.ndarray, " B"]) -> PaddedBatch:
     lengths = torch.from_numpy(cache.num_frames[rows])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
-    states = torch.zeros(*mask.shape, cache.num_layers, cache.hidden_size).half()
+    shape = (len(rows), cache.num_layers, mask.shape[1], cache.hidden_size)
+    states = np.zeros(shape, np.float16)
     for states_of_one, row in zip(states, rows, strict=True):
         utterance = cache.read(int(row))
-        states_of_one[: len(utterance)] = torch.from_numpy(utterance)
-    return PaddedBatch(rows, states.transpose(1, 2), mask)
+        states_of_one[:, : utterance.shape[1]] = utterance
+    return PaddedBatch(rows, torch.from_numpy(states), mask)
 
 
 @torch.inference_mode()

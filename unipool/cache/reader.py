@@ -7,7 +7,6 @@ import pandas as pd
 from jaxtyping import Float16
 
 from unipool.cache.part import (
-    UNREADABLE,
     Part,
     fingerprint,
     open_part,
@@ -32,7 +31,7 @@ class Cache:
 
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
-        self._loaded: list[Float16[np.ndarray, "_ L D"]] = []
+        self._loaded: list[Float16[np.ndarray, "L _ D"]] = []
         self._offsets = [part.offsets for part in parts]
         self.utterances = [name for part in parts for name in part.utterances]
         self.num_frames = np.concatenate([np.diff(part.offsets) for part in parts])
@@ -47,7 +46,7 @@ class Cache:
 
     def read(
         self, index: int, start: int = 0, stop: int | None = None
-    ) -> Float16[np.ndarray, "T L D"]:
+    ) -> Float16[np.ndarray, "L T D"]:
         """Read frames ``start`` to ``stop - 1`` of an utterance, by default all.
 
         Raises:
@@ -57,7 +56,7 @@ class Cache:
         first, end = self._offsets[part][row : row + 2]
         last = end if stop is None else min(first + stop, end)
         if self._loaded:
-            return self._loaded[part][first + start : last]
+            return self._loaded[part][:, first + start : last]
         return _read_frames(self._parts[part], int(first + start), int(last))
 
     def load(self) -> None:
@@ -71,22 +70,14 @@ class Cache:
         ]
 
 
-def _read_frames(part: Part, first: int, last: int) -> Float16[np.ndarray, "T L D"]:
-    """Read frames, each chunk held against its checksum."""
+def _read_frames(part: Part, first: int, last: int) -> Float16[np.ndarray, "L T D"]:
     try:
-        frames = np.asarray(part.states[first:last])
-        # A shard that is gone is read as NaN, which no cached state is.
-        step = (part.states.shards or part.states.chunks)[0]
-        places = [*range(0, len(frames), step), -1] if len(frames) else []
-        damage = "a shard is missing" if np.isnan(frames[places, 0, 0]).any() else ""
-    except UNREADABLE as error:
-        damage = str(error)
-    if damage:
+        return part.states.read(first, last)
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"{part.receipt.with_suffix('.zarr')}: frames {first} to {last - 1} cannot"
-            f" be read ({damage}); {way_out(part.receipt)}"
-        )
-    return frames
+            f" be read ({error}); {way_out(part.receipt)}"
+        ) from error
 
 
 def open_cache(

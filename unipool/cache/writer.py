@@ -22,8 +22,8 @@ from unipool.cache.part import (
     count_whole_frames,
     metadata_sha256,
     seal,
-    shards_of,
 )
+from unipool.cache.shards import shards_of, write_shard
 
 BYTES_IN_SHARD = 256 * 2**20
 """A shard is one file, held in memory until it is whole and then written at once."""
@@ -151,8 +151,13 @@ class PartWriter:
 
     def _flush(self) -> None:
         if self._in_shard:
-            whole = self._shard[: self._in_shard]
-            self._states[self._written : self._written + self._in_shard] = whole
+            file = shards_of(self._store, self._states, after=self._written)[0]
+            write_shard(
+                file,
+                self._shard[: self._in_shard],
+                chunk_frames=FRAMES_IN_CHUNK,
+                chunks_in_shard=len(self._shard) // FRAMES_IN_CHUNK,
+            )
             self._written += self._in_shard
             self._in_shard = 0
             self._group.attrs["extract_seconds"] = self._seconds()
@@ -177,7 +182,7 @@ def _reopen(
         same = (
             group.attrs["fingerprint"] == attributes["fingerprint"]
             and (states.shape, states.dtype) == (shape, np.float16)
-            and states.chunks == (FRAMES_IN_CHUNK, *shape[1:])
+            and states.chunks == (FRAMES_IN_CHUNK, 1, shape[2])
             and states.shards is not None
             and np.array_equal(array_of(group, "offsets")[:], offsets)
             and list(np.asarray(array_of(group, "utterances")[:])) == utterances
@@ -198,15 +203,15 @@ def _create(
     utterances: list[str],
 ) -> zarr.Group:
     total, num_layers, hidden_size = shape
-    chunk_bytes = FRAMES_IN_CHUNK * num_layers * hidden_size * 2
-    chunks = max(1, min(BYTES_IN_SHARD // chunk_bytes, -(-total // FRAMES_IN_CHUNK)))
+    row_bytes = FRAMES_IN_CHUNK * num_layers * hidden_size * 2
+    rows = max(1, min(BYTES_IN_SHARD // row_bytes, -(-total // FRAMES_IN_CHUNK)))
     group = zarr.create_group(store, attributes=attributes)
     group.create_array(
         "hidden_states",
         shape=shape,
         dtype="float16",
-        chunks=(FRAMES_IN_CHUNK, num_layers, hidden_size),
-        shards=(chunks * FRAMES_IN_CHUNK, num_layers, hidden_size),
+        chunks=(FRAMES_IN_CHUNK, 1, hidden_size),
+        shards=(rows * FRAMES_IN_CHUNK, num_layers, hidden_size),
         # No compression: 7 % smaller would be 2 to 10 times slower to read.
         compressors=[Crc32cCodec()],
         fill_value=float("nan"),
