@@ -306,6 +306,15 @@ def test_a_part_that_was_broken_off_goes_on_after_its_last_whole_shard(
 
 
 @pytest.mark.usefixtures("_small_shards")
+def test_a_shard_that_cannot_be_written_names_the_store_and_the_way_out(tmp_path):
+    store, _, part_writer = writer(tmp_path, 1)
+    (store / "hidden_states" / "c").write_text("in the way")
+
+    with pytest.raises(OSError, match=r"part-001-of-002\.zarr: .* make room or name"):
+        part_writer.append(states_of(1, 0))
+
+
+@pytest.mark.usefixtures("_small_shards")
 def test_a_damaged_shard_is_written_again_and_what_is_before_it_stays(tmp_path):
     store = write_part(tmp_path, 1)  # 252 frames: shards of 100
     first, second, _ = sorted((store / "hidden_states" / "c").glob("*/0/0"))

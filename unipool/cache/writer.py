@@ -152,12 +152,19 @@ class PartWriter:
     def _flush(self) -> None:
         if self._in_shard:
             file = shards_of(self._store, self._states, after=self._written)[0]
-            write_shard(
-                file,
-                self._shard[: self._in_shard],
-                chunk_frames=FRAMES_IN_CHUNK,
-                chunks_in_shard=len(self._shard) // FRAMES_IN_CHUNK,
-            )
+            try:
+                write_shard(
+                    file,
+                    self._shard[: self._in_shard],
+                    chunk_frames=FRAMES_IN_CHUNK,
+                    chunks_in_shard=len(self._shard) // FRAMES_IN_CHUNK,
+                )
+            except OSError as error:
+                raise OSError(
+                    f"{self._store}: a shard of {self._shard.nbytes / 1e6:.1f} MB"
+                    f" cannot be written ({error.strerror}); make room or name another"
+                    " cache_dir. What is whole stays, the same command goes on from it"
+                ) from error
             self._written += self._in_shard
             self._in_shard = 0
             self._group.attrs["extract_seconds"] = self._seconds()
