@@ -305,6 +305,13 @@ def test_a_part_that_was_broken_off_goes_on_after_its_last_whole_shard(
         assert np.array_equal(cache.read(i), layers_of(0, i))
 
 
+def test_a_writer_leaves_no_gap(tmp_path):
+    _, _, part_writer = writer(tmp_path, 0)
+
+    with pytest.raises(ValueError, match="utterance 1 cannot be next, 0 are whole"):
+        part_writer.go_to(1)
+
+
 @pytest.mark.usefixtures("_small_shards")
 def test_a_shard_that_cannot_be_written_names_the_store_and_the_way_out(tmp_path):
     store, _, part_writer = writer(tmp_path, 1)

@@ -69,6 +69,7 @@ def extract(
     Raises:
         ValueError: when audio is not as it was at preparation, a hidden state does not
             fit float16 (it names the utterance), or another process writes this part.
+        OSError: when a shard cannot be written, as on a full disk.
     """
     torch.set_num_threads(num_threads)
     rows = select_part(

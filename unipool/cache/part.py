@@ -57,19 +57,24 @@ def is_whole(store: Path, fingerprint: str) -> bool:
     """Say whether a store was written to its end and every chunk is as written."""
     try:
         group = zarr.open_group(store, mode="r")
-        attributes = group.attrs.asdict()
-        if not attributes["complete"] or attributes["fingerprint"] != fingerprint:
-            return False
-        if attributes["seal"] != seal(attributes):
-            return False
-        if attributes["metadata_sha256"] != metadata_sha256(store):
-            return False
+        states = array_of(group, "hidden_states")
         return (
-            count_whole_frames(store, array_of(group, "hidden_states"))
-            == (array_of(group, "hidden_states").shape[0])
+            _is_as_sealed(group, store, fingerprint)
+            and count_whole_frames(store, states) == states.shape[0]
         )
     except UNREADABLE:
         return False
+
+
+def _is_as_sealed(group: zarr.Group, store: Path, fingerprint: str) -> bool:
+    """Hold all but the shards against what was noted when the store was finished."""
+    attributes = group.attrs.asdict()
+    return (
+        attributes["complete"] is True
+        and attributes["fingerprint"] == fingerprint
+        and attributes["seal"] == seal(attributes)
+        and attributes["metadata_sha256"] == metadata_sha256(store)
+    )
 
 
 def count_whole_frames(store: Path, states: zarr.Array) -> int:
@@ -167,27 +172,19 @@ def open_part(receipt: Path, expected: str) -> Part:
         )
     try:
         group = zarr.open_group(store, mode="r")
-        attributes = group.attrs.asdict()
-        changed = (
-            attributes["seal"] != seal(attributes)
-            or attributes["fingerprint"] != expected
-            or attributes["metadata_sha256"] != metadata_sha256(store)
+        if not _is_as_sealed(group, store, expected):
+            raise ValueError("checksums differ")
+        return Part(
+            Shards(store, array_of(group, "hidden_states")),
+            np.asarray(array_of(group, "offsets")[:]),
+            [str(name) for name in np.asarray(array_of(group, "utterances")[:])],
+            group.attrs.asdict() | facts,
+            receipt,
         )
-        if not changed:
-            return Part(
-                Shards(store, array_of(group, "hidden_states")),
-                np.asarray(array_of(group, "offsets")[:]),
-                [str(name) for name in np.asarray(array_of(group, "utterances")[:])],
-                attributes | facts,
-                receipt,
-            )
-        error: Exception | None = None
-    except UNREADABLE as unreadable:
-        error = unreadable
-    raise ValueError(
-        f"{store}: changed since it was written ({error or 'checksums differ'});"
-        f" {way_out(receipt)}"
-    ) from error
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{store}: changed since it was written ({error}); {way_out(receipt)}"
+        ) from error
 
 
 def _read_receipt(receipt: Path) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class PartWriter:
             "complete": False,
             "extract_seconds": 0.0,
         }
-        group = _reopen(store, attributes, shape, self._offsets, utterances)
+        group = _reopen(store, fingerprint, shape, self._offsets, utterances)
         if group is None:
             shutil.rmtree(store, ignore_errors=True)
             group = _create(store, attributes, shape, self._offsets, utterances)
@@ -95,7 +95,15 @@ class PartWriter:
         self._next = 0
 
     def go_to(self, utterance: int) -> None:
-        """Say which utterance is appended next: one before or at ``num_whole``."""
+        """Say which utterance is appended next.
+
+        Raises:
+            ValueError: when it lies beyond ``num_whole``, so that frames would lack.
+        """
+        if utterance > self.num_whole:
+            raise ValueError(
+                f"utterance {utterance} cannot be next, {self.num_whole} are whole"
+            )
         self._next = utterance
 
     def append(self, states: Float16[np.ndarray, "T L D"]) -> None:
@@ -175,7 +183,7 @@ class PartWriter:
 
 def _reopen(
     store: Path,
-    attributes: dict[str, Any],
+    fingerprint: str,
     shape: tuple[int, int, int],
     offsets: Int64[np.ndarray, " ends"],
     utterances: list[str],
@@ -187,7 +195,7 @@ def _reopen(
         group = zarr.open_group(store, mode="r+")
         states = array_of(group, "hidden_states")
         same = (
-            group.attrs["fingerprint"] == attributes["fingerprint"]
+            group.attrs["fingerprint"] == fingerprint
             and (states.shape, states.dtype) == (shape, np.float16)
             and states.chunks == (FRAMES_IN_CHUNK, 1, shape[2])
             and states.shards is not None
