@@ -20,6 +20,15 @@ TINY = {
 }
 """Keys of a Hugging Face config that make any of the families small."""
 
+BACKBONE = {
+    "normalize": "checkpoint",
+    "dtype": "float32",
+    "window_seconds": 60,
+    "overlap_seconds": 10,
+    "cache": {"dtype": "float16"},
+}
+"""Settings of a backbone, as the config fills them in."""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
@@ -55,32 +64,40 @@ def write_corpus(root, *, speakers, utterances):
             )
 
 
-def cache_of(lengths, *, layers=3, size=5):
+def cache_of(lengths, *, layers=3, size=5, dtype="float16"):
     """Write random hidden states, one utterance of each length; hold them in memory."""
     # Not above: what is imported before the tests are found is not type checked.
-    from unipool.cache import PartWriter, fingerprint, open_cache, write_receipt
+    from unipool.cache import (
+        Content,
+        PartSet,
+        PartWriter,
+        fingerprint,
+        open_cache,
+        write_receipt,
+    )
 
     names = [f"u{i}" for i in range(len(lengths))]
     rows = pd.DataFrame({"utterance": names, "seconds": 0.02 * np.array(lengths)})
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part-000-of-001"
-        writer = PartWriter(
-            part.with_suffix(".zarr"),
+        content = Content(
             utterances=names,
             num_frames=np.array(lengths),
-            num_layers=layers,
+            layers=list(range(layers)),
             hidden_size=size,
             frame_shift=0.02,
-            fingerprint=fingerprint(backbone_sha256="", view="full", rows=rows),
+            dtype=dtype,
+            fingerprint=fingerprint(backbone_sha256="", view={}, rows=rows),
         )
-        for length in lengths:
-            states = generator.normal(size=(length, layers, size))
-            writer.append(states.astype(np.float16))
-        writer.finish(device="cpu")
+        with PartWriter(part.with_suffix(".zarr"), content) as writer:
+            for length in lengths:
+                states = generator.normal(size=(layers, length, size))
+                writer.append(torch.from_numpy(states).half())
+            writer.finish(device="cpu")
         write_receipt(part.with_suffix(".json"), part.with_suffix(".zarr"))
-        cache = open_cache(part.parent, [rows], backbone_sha256="", view="full")
-        cache.load()
+        cache = open_cache([PartSet(part.parent, {}, [rows])], backbone_sha256="")
+        cache.load(torch.device("cpu"))
     return cache
 
 
@@ -118,7 +135,7 @@ def cached(tmp_path_factory):
         num_workers=2,
     )
     config = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
-    fetch_backbone(folder=folder / "backbone", config=config, seed=0)
+    fetch_backbone(folder=folder / "backbone", config=config, seed=0, **BACKBONE)
     for split in ("train", "valid", "test"):
         if split != "train":
             prepare_trials(
@@ -138,8 +155,8 @@ def cached(tmp_path_factory):
             backbone=folder / "backbone",
             store=part.with_suffix(".zarr"),
             receipt=part.with_suffix(".json"),
-            view="full",
-            extract_batch_seconds=4,
+            view={},
+            max_batch_seconds=4,
             device="cpu",
             num_threads=1,
         )
@@ -148,6 +165,7 @@ def cached(tmp_path_factory):
 
 def train_run(folder, run, *, kind="unipool", seed=0, **changes):
     """Train on the corpus that ``cached`` prepared."""
+    from unipool.splits import Memory
     from unipool.train import train
     from unipool.training import Training
 
@@ -167,18 +185,20 @@ def train_run(folder, run, *, kind="unipool", seed=0, **changes):
         device="cpu",
         num_threads=1,
         embed_batch_seconds=4,
-        memory_gb=1,
+        memory=Memory(memory_gb=1, gpu_memory_gb=1),
     )
 
 
 def split_of(folder, split):
     """Say where a split of ``cached`` is."""
-    from unipool.batches import SplitCache
+    from unipool.splits import SplitCache
 
     return SplitCache(
         manifest=folder / "utterances.csv",
         split=split,
         backbone=folder / "backbone",
-        folder=folder / "cache/tiny/own" / split / "full",
+        folder=folder / "cache/tiny/own" / split,
         num_parts=1,
+        views={"full": {}},
+        layers=None,
     )

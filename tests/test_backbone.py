@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from conftest import TINY, voice
+from conftest import BACKBONE, TINY, voice
 from safetensors.torch import load_file
 
 from unipool.backbone import Backbone, copy_backbone, download_backbone, make_backbone
@@ -35,6 +35,34 @@ ENCODERS = {
         "conv_pos_kernel_size": 5,
     },
     "wav2vec2-conformer": {"model_type": "wav2vec2-conformer", **LAYER},
+    "conformer-rotary": {
+        "model_type": "wav2vec2-conformer",
+        **LAYER,
+        "position_embeddings_type": "rotary",
+    },
+    "w2v-bert-2.0": {
+        "model_type": "wav2vec2-bert",
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    },
+    "whisper": {
+        "model_type": "whisper",
+        "d_model": 16,
+        "encoder_layers": 2,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+        "max_source_positions": 100,
+        "vocab_size": 50,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 1,
+    },
 }
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 WAVES = [voice(0, 0, seconds=0.8), voice(1, 0, seconds=0.31), voice(2, 0, seconds=1.0)]
@@ -54,18 +82,39 @@ def folder_of(tmp_path_factory):
     return folder
 
 
-def load(folder, *, dtype=torch.float32, normalize="checkpoint"):
+def load(
+    folder, *, dtype=torch.float32, normalize="checkpoint", window=60, overlap=0.5
+):
     return Backbone(
-        folder, device=torch.device("cpu"), dtype=dtype, normalize=normalize
+        folder,
+        device=torch.device("cpu"),
+        dtype=dtype,
+        normalize=normalize,
+        window_seconds=window,
+        overlap_seconds=overlap,
     )
 
 
-def norm_inputs(model):
-    """Record what enters each block, and what leaves the encoder."""
+def inputs_of_blocks(blocks):
+    """Record what enters each block."""
     seen = []
-    for layer in model.encoder.layers:
-        layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    for block in blocks:
+        block.register_forward_pre_hook(
+            lambda _, args, kwargs: seen.append(
+                args[0] if args else kwargs["hidden_states"]
+            ),
+            with_kwargs=True,
+        )
     return seen
+
+
+def encoder_and_inputs(folder, wave):
+    """Load a checkpoint, and make its input, by transformers alone."""
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt")
+    encoder = model.get_encoder() if model.config.is_encoder_decoder else model
+    return encoder, dict(inputs)
 
 
 @every_encoder
@@ -77,52 +126,101 @@ def test_an_utterance_is_encoded_as_if_alone(folder_of, encoder):
     for states, wave in zip(together, WAVES, strict=True):
         (alone,) = backbone.hidden_states([wave])
         assert states.shape == alone.shape
-        difference = (states - alone).abs().amax(dim=(0, 2))
-        assert (difference / alone.abs().amax(dim=(0, 2))).max() < 1e-5
+        difference = (states - alone).abs().amax(dim=(1, 2))
+        assert (difference / alone.abs().amax(dim=(1, 2))).max() < 1e-5
 
 
 @every_encoder
-def test_batches_are_padded_wherever_the_model_allows_it(folder_of, encoder):
+def test_the_self_check_finds_a_model_that_sees_padding(folder_of, encoder):
     backbone = load(folder_of(encoder))
 
-    # A conformer's convolutions see the padding, and so do data2vec's positions.
-    sees_padding = encoder in ("wav2vec2-conformer", "data2vec-audio")
-    assert backbone.stands_padding != sees_padding
+    backbone.check_batching(WAVES)
+
+    if encoder == "whisper":
+        return  # is given as much silence with every utterance, alone or not
+    whole = backbone._model.forward
+    backbone._model.forward = lambda *args, attention_mask, **kw: whole(*args, **kw)
+    with pytest.raises(ValueError, match=r"depend on the batch: .* encode one utter"):
+        backbone.check_batching(WAVES)
 
 
+@pytest.mark.filterwarnings("ignore:Support for mismatched")  # transformers' own
 @every_encoder
 def test_layers_are_what_enters_each_block_and_the_final_output(folder_of, encoder):
     folder = folder_of(encoder)
-    model = transformers.AutoModel.from_pretrained(folder).eval()
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
-    seen = norm_inputs(model)
-    inputs = extractor(WAVES[0], sampling_rate=16_000, return_tensors="pt")
+    model, inputs = encoder_and_inputs(folder, WAVES[0])
+    blocks = model.layers if encoder == "whisper" else model.encoder.layers
+    seen = inputs_of_blocks(blocks)
     with torch.inference_mode():
-        final = model(inputs["input_values"]).last_hidden_state
+        final = model(**inputs).last_hidden_state
 
     (states,) = load(folder).hidden_states([WAVES[0]])
 
-    assert states.shape == (final.shape[1], len(seen) + 1, final.shape[2])
+    count = states.shape[1]
+    assert states.shape == (len(blocks) + 1, count, final.shape[2])
     for layer, expected in enumerate([*seen, final]):
         torch.testing.assert_close(
-            states[:, layer], expected[0], rtol=1e-4, atol=1e-4 * expected.abs().max()
+            states[layer],
+            expected[0, :count],
+            rtol=1e-4,
+            atol=1e-4 * float(expected.abs().max()),
         )
 
 
 @every_encoder
 def test_the_number_of_frames_is_known_beforehand(folder_of, encoder):
     backbone = load(folder_of(encoder))
+    smallest = {"whisper": 1, "w2v-bert-2.0": 560}.get(encoder, 400)
 
-    for size in (399, 400, 719, 720, 5001, 16_000):
+    for size in (1, 320, 321, 399, 400, 559, 560, 719, 720, 879, 880, 5001, 16_000):
         expected = backbone.num_frames(size)
+        assert (expected > 0) == (size >= smallest)
         if expected:
-            (states,) = backbone.hidden_states([np.ones(size, np.float32)])
-            assert len(states) == expected
-        else:
-            assert size < backbone.receptive_field
+            wave = np.resize(WAVES[0], size)
+            (states,) = backbone.hidden_states([wave])
+            assert states.shape[1] == expected
 
-    assert backbone.receptive_field == 400
+    assert backbone.min_samples == smallest
     assert backbone.frame_shift == 0.02
+
+
+@every_encoder
+@pytest.mark.parametrize("size", [400, 16_000, 16_001, 27_777, 32_000, 50_000, 100_003])
+def test_the_windows_of_a_long_utterance_keep_each_frame_once(folder_of, encoder, size):
+    backbone = load(folder_of(encoder), window=1.0, overlap=0.25)
+
+    windows = backbone.windows(size)
+
+    assert sum(window.num_frames for window in windows) == backbone.num_frames(size)
+    assert windows[0].start == 0
+    assert windows[-1].stop == size
+    place = 0
+    for window in windows:
+        kept = window.start // 320 + window.skip
+        assert kept == place
+        place += window.num_frames
+        assert window.stop - window.start <= 16_000
+        encoded = backbone.num_frames(window.stop - window.start)
+        assert window.skip + window.num_frames <= encoded
+        if window.start > 0:
+            assert window.skip == 6  # half of what two windows share
+    assert (len(windows) == 1) == (size <= 16_000)
+
+
+def test_windows_that_do_not_advance_are_an_error(folder_of):
+    with pytest.raises(ValueError, match=r"share 1 s do not advance; lower overlap"):
+        load(folder_of("hubert-base"), window=1, overlap=1)
+
+
+def test_whisper_takes_no_more_than_it_was_trained_on(folder_of):
+    backbone = load(folder_of("whisper"), window=60, overlap=0.5)
+
+    assert max(w.stop - w.start for w in backbone.windows(200_000)) == 32_000
+
+
+def test_a_spectrogram_has_no_waveform_normalisation(folder_of):
+    with pytest.raises(ValueError, match="normalize: none is about waveforms, whisper"):
+        load(folder_of("whisper"), normalize="none")
 
 
 def test_normalisation_is_the_checkpoints_unless_told_otherwise(folder_of):
@@ -235,7 +333,8 @@ def test_a_model_of_the_hub_is_taken_at_its_commit(folder_of, tmp_path, weights)
     (kept / "refs" / "main").write_text(commit)
     code = (
         "from pathlib import Path; from unipool.fetch import fetch_backbone;"
-        "fetch_backbone(folder=Path('copy'), model='nobody/tiny', revision='main')"
+        "fetch_backbone(folder=Path('copy'), model='nobody/tiny', revision='main',"
+        f" **{BACKBONE})"
     )
     environment = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
 
@@ -275,7 +374,9 @@ def test_an_adapter_behind_the_encoder_is_an_error(tmp_path):
 
 
 def test_fetching_records_what_the_backbone_is(tmp_path):
-    fetch_backbone(folder=tmp_path / "b", config=ENCODERS["wavlm-large"], seed=2)
+    fetch_backbone(
+        folder=tmp_path / "b", config=ENCODERS["wavlm-large"], seed=2, **BACKBONE
+    )
 
     facts = json.loads((tmp_path / "b" / "backbone.json").read_text("utf-8"))
     assert facts["source"] == "random weights, seed 2"
@@ -288,7 +389,7 @@ def test_the_hash_of_a_backbone_is_that_of_what_decides_its_states(tmp_path):
     config = ENCODERS["wavlm-large"]
 
     def sha256(name, **changes):
-        settings = {"config": config, "seed": 0} | changes
+        settings = {"config": config, "seed": 0, **BACKBONE} | changes
         fetch_backbone(folder=tmp_path / name, **settings)
         facts = json.loads((tmp_path / name / "backbone.json").read_text("utf-8"))
         return facts["sha256"]
@@ -300,7 +401,11 @@ def test_the_hash_of_a_backbone_is_that_of_what_decides_its_states(tmp_path):
         sha256("c", normalize="none"),
         sha256("d", dtype="bfloat16"),
         sha256("e", config=config | {"layer_norm_eps": 1e-3}),
+        sha256("f", window_seconds=30),
+        sha256("g", overlap_seconds=5),
+        sha256("h", cache={"dtype": "int8"}),
+        sha256("i", cache={"dtype": "float16", "layers": [1, 2]}),
     ]
 
     assert copied == first
-    assert len({first, *others}) == 5
+    assert len({first, *others}) == 9

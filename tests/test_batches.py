@@ -7,13 +7,15 @@ from conftest import cache_of
 from torch import nn
 
 from unipool.batches import CropSampler, embed_utterances, padded_batches
+from unipool.cache.store import FRAMES_IN_CHUNK
 
 LENGTHS = [30, 7, 100, 1, 31, 12]
 
 
-@pytest.fixture
-def cache():
-    return cache_of(LENGTHS)
+@pytest.fixture(params=["float16", "int8"])
+def cache(request, monkeypatch):
+    monkeypatch.setitem(FRAMES_IN_CHUNK, "int8", 8)
+    return cache_of(LENGTHS, dtype=request.param)
 
 
 def sampler(cache, *, batch_size=4, crop_frames=10, seed=0):
@@ -23,22 +25,27 @@ def sampler(cache, *, batch_size=4, crop_frames=10, seed=0):
     )
 
 
+def widened(batch):
+    return batch.hidden_states.to(torch.device("cpu")).half()
+
+
 def states_of(cache, index):
-    return torch.from_numpy(cache.read(index))  # (L, T, D)
+    return cache.read(index)  # (L, T, D)
 
 
 def test_a_crop_is_a_piece_of_the_utterance_of_its_label(cache):
     for step in range(5):
         batch = sampler(cache).batch(step)
-        assert batch.hidden_states.shape == (4, 3, 10, 5)
-        for crop, label in zip(batch.hidden_states, batch.labels, strict=True):
-            states = states_of(cache, int(label))
+        states = widened(batch)
+        assert states.shape == (4, 3, 10, 5)
+        for crop, label in zip(states, batch.labels, strict=True):
+            whole = states_of(cache, int(label))
             length = LENGTHS[label]
             if length < 10:
-                wrapped = states[:, torch.arange(10) % length]
+                wrapped = whole[:, torch.arange(10) % length]
                 assert torch.equal(crop, wrapped)
             else:
-                pieces = states.unfold(1, 10, 1).permute(1, 0, 3, 2)
+                pieces = whole.unfold(1, 10, 1).permute(1, 0, 3, 2)
                 assert any(torch.equal(crop, piece) for piece in pieces)
 
 
@@ -62,7 +69,7 @@ def test_a_crop_may_start_anywhere(cache):
     states = states_of(cache, 5)  # 12 frames: three places
     for step in range(60):
         batch = sampler(cache).batch(step)
-        for crop, label in zip(batch.hidden_states, batch.labels, strict=True):
+        for crop, label in zip(widened(batch), batch.labels, strict=True):
             if label == 5:
                 starts |= {s for s in range(3) if torch.equal(crop[:, 0], states[:, s])}
 
@@ -70,16 +77,24 @@ def test_a_crop_may_start_anywhere(cache):
 
 
 def test_a_batch_follows_from_seed_and_step(cache):
-    first = [batch.hidden_states for batch in sampler(cache).batches(0, 4)]
-    resumed = [batch.hidden_states for batch in sampler(cache).batches(2, 4)]
-    other = sampler(cache, seed=1).batch(0).hidden_states
+    first = [widened(batch) for batch in sampler(cache).batches(0, 6)]
+    resumed = [widened(batch) for batch in sampler(cache).batches(2, 6)]
+    alone = [widened(sampler(cache).batch(step)) for step in range(2, 6)]
+    other = widened(sampler(cache, seed=1).batch(0))
 
     assert all(map(torch.equal, first[2:], resumed))
+    assert all(map(torch.equal, alone, resumed))
     assert not torch.equal(first[0], other)
 
 
 def test_no_steps_are_no_batches(cache):
     assert list(sampler(cache).batches(3, 3)) == []
+
+
+def test_a_crop_is_no_longer_than_the_longest_utterance(cache):
+    batch = sampler(cache, crop_frames=101).batch(0)
+
+    assert widened(batch).shape[2] == 100
 
 
 def test_a_crop_has_a_frame_at_least(cache):
@@ -92,11 +107,10 @@ def test_padded_batches_hold_each_utterance_once(cache, max_frames):
     rows = []
     for batch in padded_batches(cache, max_frames=max_frames):
         rows += batch.rows.tolist()
-        assert batch.mask.shape == (len(batch.rows), batch.hidden_states.shape[2])
+        padded = widened(batch)
+        assert batch.mask.shape == (len(batch.rows), padded.shape[2])
         assert len(batch.rows) == 1 or batch.mask.numel() <= max_frames
-        for row, states, mask in zip(
-            batch.rows, batch.hidden_states, batch.mask, strict=True
-        ):
+        for row, states, mask in zip(batch.rows, padded, batch.mask, strict=True):
             assert torch.equal(states[:, mask], states_of(cache, int(row)))
             assert not states[:, ~mask].any()
 
@@ -122,5 +136,6 @@ def test_embeddings_come_in_the_order_of_the_cache(cache, max_frames):
 
     assert embeddings[:, -1].tolist() == LENGTHS
     for index, embedding in enumerate(embeddings):
-        assert np.array_equal(embedding[:-1], cache.read(index)[-1, 0])
+        first = cache.read(index)[-1, 0].float()
+        assert np.allclose(embedding[:-1], first, rtol=1e-3)
     assert backend.training

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY, split_of, train_run
+from conftest import BACKBONE, TINY, split_of, train_run
 
 from unipool.backends import BACKENDS
 from unipool.checkpoint import read_checkpoint
@@ -15,6 +15,7 @@ from unipool.embeddings import read_embeddings
 from unipool.fetch import fetch_backbone
 from unipool.metrics import eer
 from unipool.score import score
+from unipool.splits import Memory
 from unipool.trials import read_trials
 
 
@@ -44,12 +45,12 @@ def test_each_embedding_is_the_backends_for_the_utterance_alone(cached, run, tmp
     weights, info = read_checkpoint(run)
     backend = BACKENDS["unipool"](3, 16, **info["options"]).eval()
     backend.load_state_dict(weights)
-    cache, rows = split_of(cached, "test").open(memory_gb=1)
+    cache, rows = split_of(cached, "test").open(Memory(0, 0), torch.device("cpu"))
     assert content.utterances == rows["utterance"].tolist()
     assert content.embeddings.shape == (8, 8)
     assert content.num_heads == 2
     for index, embedding in enumerate(content.embeddings):
-        states = torch.from_numpy(cache.read(index)).float()[None]
+        states = cache.read(index).float()[None]
         with torch.inference_mode():
             alone = backend(states, torch.ones(1, states.shape[2], dtype=torch.bool))
         np.testing.assert_allclose(embedding, alone[0].numpy(), rtol=1e-3, atol=1e-4)
@@ -64,7 +65,7 @@ def test_the_batch_size_changes_no_more_than_rounding(cached, run, tmp_path):
 
 def test_a_cache_of_another_backbone_is_refused(cached, run, tmp_path):
     config = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
-    fetch_backbone(folder=tmp_path / "other", config=config, seed=1)
+    fetch_backbone(folder=tmp_path / "other", config=config, seed=1, **BACKBONE)
     split = split_of(cached, "test")._replace(backbone=tmp_path / "other")
 
     with pytest.raises(ValueError, match="made from another backbone or manifest"):
@@ -75,9 +76,11 @@ def test_weights_of_another_backbones_size_are_refused(cached, run, tmp_path):
     for name in ("model.json", "model.safetensors"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     info = json.loads((tmp_path / "model.json").read_text("utf-8"))
-    (tmp_path / "model.json").write_text(json.dumps(info | {"num_layers": 13}), "utf-8")
+    (tmp_path / "model.json").write_text(json.dumps(info | {"layers": [0, 1]}), "utf-8")
 
-    with pytest.raises(ValueError, match=r"of 3 layers x 16, the run .* on 13 x 16"):
+    with pytest.raises(
+        ValueError, match=r"of layers \[0, 1, 2\], .* on layers \[0, 1\]"
+    ):
         embed_test(cached, tmp_path, tmp_path / "e.h5")
 
 
@@ -85,6 +88,7 @@ def test_scores_and_metrics_of_a_run(cached, run, tmp_path):
     content = embed_test(cached, run, tmp_path / "e.h5")
     key = {
         "corpus": "own",
+        "view": "full",
         "backbone": "tiny",
         "backend": "unipool",
         "seed": 0,
@@ -116,6 +120,6 @@ def test_scores_and_metrics_of_a_run(cached, run, tmp_path):
         scores["score"].to_numpy(), scores["target"].to_numpy(bool)
     )
     assert facts["costs"]["cache_bytes"] == sum(
-        split_of(cached, split).open(memory_gb=0)[0].num_bytes
+        split_of(cached, split).open(Memory(0, 0), torch.device("cpu"))[0].num_bytes
         for split in ("train", "valid", "test")
     )

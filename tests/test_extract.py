@@ -4,22 +4,23 @@ import json
 import os
 import shutil
 
-import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 import torch
-from conftest import TINY, voice
+from conftest import BACKBONE, TINY, voice
 from safetensors.torch import load_file, save_file
 
 from unipool.audio import read_audio
 from unipool.backbone import Backbone
-from unipool.cache import open_cache
+from unipool.cache import PartSet, open_cache
 from unipool.extract import extract
 from unipool.fetch import fetch_backbone
 from unipool.lock import only_writer
-from unipool.manifest import select_part, write_manifest
+from unipool.manifest import read_manifest, select_part, write_manifest
+from unipool.views import view_of
 
+FULL: dict = {}
 SECONDS = [0.7, 0.025, 1.3, 0.4, 0.41, 2.0, 0.3]
 
 
@@ -30,6 +31,7 @@ def corpus(tmp_path_factory):
         folder=folder / "backbone",
         config={"model_type": "hubert", "feat_extract_norm": "group", **TINY},
         seed=0,
+        **BACKBONE,
     )
     rows = []
     for i, seconds in enumerate(SECONDS):
@@ -59,62 +61,60 @@ def run(folder, **changes):
         "backbone": folder / "backbone",
         "store": folder / "cache" / "part-000-of-001.zarr",
         "receipt": folder / "cache" / "part-000-of-001.json",
-        "view": "full",
-        "extract_batch_seconds": 1.5,
+        "view": {},
+        "max_batch_seconds": 1.5,
         "device": "cpu",
         "num_threads": 1,
     }
     extract(**(settings | changes))
 
 
-def opened(folder, num_parts=1):
-    manifest = pd.read_csv(folder / "m.csv", dtype={"utterance": str})
+def opened(folder, num_parts=1, view=FULL):
+    manifest = read_manifest(folder / "m.csv")
     facts = json.loads((folder / "backbone" / "backbone.json").read_text("utf-8"))
-    return open_cache(
-        folder / "cache",
-        [
-            select_part(manifest, split="train", part=part, num_parts=num_parts)
-            for part in range(num_parts)
-        ],
-        backbone_sha256=facts["sha256"],
-        view="full",
-    )
+    parts = [
+        select_part(manifest, split="train", part=part, num_parts=num_parts)
+        for part in range(num_parts)
+    ]
+    rows = [view_of(view).rows(rows) for rows in parts]
+    sets = [PartSet(folder / "cache", view, rows)]
+    return open_cache(sets, backbone_sha256=facts["sha256"])
+
+
+def encoder_of(folder, **changes):
+    settings = {key: value for key, value in BACKBONE.items() if key != "cache"}
+    settings |= {"device": torch.device("cpu"), "dtype": torch.float32} | changes
+    return Backbone(folder / "backbone", **settings)
 
 
 def test_each_utterance_is_cached_as_encoded_alone(project):
     run(project)
 
     cache = opened(project)
-    encoder = Backbone(
-        project / "backbone",
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        normalize="checkpoint",
-    )
+    encoder = encoder_of(project)
     assert cache.utterances == [f"u{i}" for i in range(len(SECONDS))]
     for i in range(len(SECONDS)):
         (alone,) = encoder.hidden_states([read_audio(project / f"{i} ä.wav")])
-        assert cache.num_frames[i] == len(alone)
-        np.testing.assert_allclose(
-            cache.read(i).astype(np.float32),
-            alone.transpose(0, 1).numpy(),
-            rtol=1e-3,
-            atol=1e-3 * float(alone.abs().max()),
+        assert cache.num_frames[i] == alone.shape[1]
+        largest = float(alone.abs().max())
+        torch.testing.assert_close(
+            cache.read(i).float(), alone, rtol=1e-3, atol=1e-3 * largest
         )
 
 
-def test_the_batch_size_is_no_part_of_the_result(project):
+@pytest.mark.parametrize("max_batch_seconds", [0, 100])
+def test_the_batch_size_is_no_part_of_the_result(project, max_batch_seconds):
     run(project)
     one = opened(project)
-    one.load()
+    one.load(torch.device("cpu"))
     shutil.rmtree(project / "cache")
 
-    run(project, extract_batch_seconds=100)
+    run(project, max_batch_seconds=max_batch_seconds)
 
     other = opened(project)
     for i in range(len(SECONDS)):
-        difference = np.abs(one.read(i).astype(np.float32) - other.read(i))
-        assert difference.max() <= 2e-3 * np.abs(one.read(i)).max()
+        difference = (one.read(i).float() - other.read(i)).abs()
+        assert difference.max() <= 2e-3 * one.read(i).abs().max()
 
 
 def test_parts_together_are_the_split(project):
@@ -151,7 +151,7 @@ def test_a_store_that_only_lost_its_receipt_is_taken_over(project):
 
 def content_of(folder):
     cache = opened(folder)
-    return [cache.read(i).tobytes() for i in range(len(cache.utterances))]
+    return [cache.read(i).numpy().tobytes() for i in range(len(cache.utterances))]
 
 
 @pytest.mark.parametrize("num_lost", [1, 2, 3])
@@ -159,8 +159,8 @@ def test_a_store_that_was_broken_off_is_filled_from_there(
     project, monkeypatch, caplog, num_lost
 ):
     caplog.set_level("INFO")
-    monkeypatch.setattr("unipool.cache.writer.BYTES_IN_SHARD", 100 * 3 * 16 * 2)
-    monkeypatch.setattr("unipool.extract.BATCHES_IN_WINDOW", 1)
+    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 100 * 3 * 16 * 2)
+    monkeypatch.setattr("unipool.pieces.BATCHES_IN_STRETCH", 1)
     run(project)
     expected = content_of(project)
     receipt = project / "cache" / "part-000-of-001.json"
@@ -235,3 +235,147 @@ def test_an_overflow_names_utterance_and_layer(project):
 
     with pytest.raises(ValueError, match=r"utterance u0, layer 2: .* 65504"):
         run(project)
+
+
+def fetch_again(project, **changes):
+    """Fetch the backbone once more, with other settings."""
+    settings = BACKBONE | {"overlap_seconds": 0.2} | changes
+    fetch_backbone(
+        folder=project / "backbone", path=str(project / "backbone"), **settings
+    )
+
+
+def test_a_long_utterance_is_encoded_in_windows(project):
+    fetch_again(project, window_seconds=0.6)
+
+    run(project)
+
+    cache = opened(project)
+    encoder = encoder_of(project, window_seconds=0.6, overlap_seconds=0.2)
+    for i, seconds in enumerate(SECONDS):
+        wave = read_audio(project / f"{i} ä.wav")
+        states = cache.read(i).float()
+        place = 0
+        for window in encoder.windows(len(wave)):
+            (alone,) = encoder.hidden_states([wave[window.start : window.stop]])
+            torch.testing.assert_close(
+                states[:, place:][:, : window.num_frames],
+                alone[:, window.skip :][:, : window.num_frames],
+                rtol=1e-3,
+                atol=1e-3 * float(alone.abs().max()),
+            )
+            place += window.num_frames
+        assert place == states.shape[1] == encoder.num_frames(len(wave))
+        assert (len(encoder.windows(len(wave))) > 1) == (seconds > 0.6)
+
+
+def test_within_a_long_utterance_a_part_goes_on(project, monkeypatch):
+    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 1)  # 100 frames
+    monkeypatch.setattr("unipool.pieces.BATCHES_IN_STRETCH", 1)
+    soundfile.write(project / "0 ä.wav", voice(0, 0, seconds=9), 16_000)
+    manifest = read_manifest(project / "m.csv")
+    manifest.loc[0, "seconds"] = 9.0
+    write_manifest(manifest, project / "m.csv")
+    fetch_again(project, window_seconds=0.6)
+    run(project)
+    expected = content_of(project)
+    (project / "cache" / "part-000-of-001.json").unlink()
+    shards = sorted(
+        (project / "cache").glob("*/hidden_states/c/*/0/0"),
+        key=lambda path: int(path.parts[-3]),
+    )
+    for shard in shards[3:]:
+        shard.unlink()
+    modified = [shard.stat().st_mtime_ns for shard in shards[:3]]
+
+    run(project)
+
+    assert content_of(project) == expected
+    assert [shard.stat().st_mtime_ns for shard in shards[:3]] == modified
+
+
+def test_only_the_layers_that_are_asked_for_are_kept(project):
+    run(project)
+    all_layers = [opened(project).read(i) for i in range(len(SECONDS))]
+    shutil.rmtree(project / "cache")
+    fetch_again(project, cache={"dtype": "float16", "layers": [2, 0]})
+
+    run(project)
+
+    cache = opened(project)
+    assert cache.layers == [0, 2]
+    assert all(
+        torch.equal(cache.read(i), states[[0, 2]])
+        for i, states in enumerate(all_layers)
+    )
+
+
+def test_a_layer_that_the_encoder_has_not_is_an_error(project):
+    with pytest.raises(ValueError, match=r"asks for layer 3; this encoder has 0 to 2"):
+        fetch_again(project, cache={"dtype": "float16", "layers": [0, 3]})
+
+
+def test_int8_is_near_to_float16(project):
+    run(project)
+    full = [opened(project).read(i).float() for i in range(len(SECONDS))]
+    shutil.rmtree(project / "cache")
+    fetch_again(project, cache={"dtype": "int8"})
+
+    run(project)
+
+    cache = opened(project)
+    for i, states in enumerate(full):
+        largest = states.abs().max()
+        assert (cache.read(i).float() - states).abs().max() < 0.01 * largest
+
+
+def run_out_of_memory(monkeypatch, *, above):
+    """Let the encoder fail as on a GPU that is too small."""
+    whole = Backbone.hidden_states
+
+    def hidden_states(self, waveforms):
+        if len(waveforms) * max(map(len, waveforms)) > above:
+            raise torch.OutOfMemoryError
+        return whole(self, waveforms)
+
+    monkeypatch.setattr(Backbone, "hidden_states", hidden_states)
+
+
+def test_when_memory_is_short_batches_are_halved(project, monkeypatch, caplog):
+    caplog.set_level("WARNING")
+    run(project)
+    one = opened(project)
+    one.load(torch.device("cpu"))
+    shutil.rmtree(project / "cache")
+    run_out_of_memory(monkeypatch, above=32_000)
+
+    run(project, max_batch_seconds=60)
+
+    other = opened(project)
+    assert "the GPU's memory is too small" in caplog.text
+    for i in range(len(SECONDS)):
+        difference = (one.read(i).float() - other.read(i)).abs()
+        assert difference.max() <= 2e-3 * one.read(i).abs().max()
+
+
+def test_an_utterance_that_alone_is_too_much_is_an_error(project, monkeypatch):
+    run_out_of_memory(monkeypatch, above=20_000)
+
+    with pytest.raises(ValueError, match=r"\d s of audio alone are .* lower window"):
+        run(project)
+
+
+def test_a_model_that_depends_on_the_batch_is_refused_before_anything(
+    project, monkeypatch
+):
+    whole = Backbone.hidden_states
+
+    def hidden_states(self, waveforms):
+        return [states + len(waveforms) for states in whole(self, waveforms)]
+
+    monkeypatch.setattr(Backbone, "hidden_states", hidden_states)
+
+    with pytest.raises(ValueError, match="hidden states depend on the batch"):
+        run(project, max_batch_seconds=60)
+
+    assert not (project / "cache" / "part-000-of-001.json").exists()

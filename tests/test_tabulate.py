@@ -12,6 +12,7 @@ def write_metrics(folder, backbone, backend, seed, eer, train_seconds):
     facts = {
         "key": {
             "corpus": "demo",
+            "view": "full",
             "backbone": backbone,
             "backend": backend,
             "seed": seed,

@@ -19,7 +19,7 @@ from conftest import TINY, TRAINING, write_corpus
 ROOT = Path(__file__).parent.parent
 
 CONFIG = {
-    "machine": {"device": "cpu", "extract_batch_seconds": 4, "embed_batch_seconds": 4},
+    "machine": {"device": "cpu", "max_batch_seconds": 4, "embed_batch_seconds": 4},
     "corpora": {
         "own": {
             "kind": "folder",

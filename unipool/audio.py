@@ -4,6 +4,7 @@ soundfile reads WAV, FLAC, Ogg and MP3; PyAV what it cannot (m4a and others that
 knows). Channels are averaged before resampling (soxr, high quality).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -15,12 +16,18 @@ from jaxtyping import Float32
 SAMPLE_RATE = 16_000
 """Of every encoder that unipool knows, in Hz."""
 
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
+"""Of files that are taken for audio where nothing but a folder is named."""
+
+BLOCK = 2**20
+"""Samples that are decoded at once."""
+
 Waveform = Float32[np.ndarray, "_"]
 """Mono samples; of any number, also among others in one list."""
 
 
 def read_audio(path: Path) -> Waveform:
-    """Decode a file.
+    """Decode a file, block by block, so that an hour of any format takes 230 MB.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -29,22 +36,14 @@ def read_audio(path: Path) -> Waveform:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such audio file")
-    samples, rate = _decode(path)
-    if len(samples) == 0:
-        raise ValueError(f"{path}: no samples (zero-length audio)")
-    mono = samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise ValueError(
-            f"{path}: {np.count_nonzero(~np.isfinite(mono))} of {len(mono)} samples are"
-            " NaN or infinite"
-        )
-    resampled = resample(mono, rate)
-    if len(resampled) == 0:
-        raise ValueError(f"{path}: {len(mono)} samples at {rate} Hz are none at 16 kHz")
-    return resampled
+    try:
+        with soundfile.SoundFile(path) as file:
+            return _to_16_khz(path, _decode(path, file), file.samplerate)
+    except soundfile.LibsndfileError as error:
+        return _decode_with_ffmpeg(path, str(error))
 
 
-def resample(samples: Waveform, rate: int) -> Waveform:
+def resample(samples: Waveform, rate: float) -> Waveform:
     """Bring samples from ``rate`` Hz to 16 kHz."""
     return samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE)
 
@@ -62,38 +61,59 @@ def write_flac(path: Path, samples: Waveform) -> None:
     partial.replace(path)
 
 
-def _decode(path: Path) -> tuple[Float32[np.ndarray, "samples channels"], int]:
-    try:
-        with soundfile.SoundFile(path) as file:
-            samples = file.read(dtype="float32", always_2d=True)
-            promised, rate = file.frames, file.samplerate
-    except soundfile.LibsndfileError as error:
-        return _decode_with_ffmpeg(path, str(error))
-    if len(samples) < promised:
+Block = Float32[np.ndarray, "samples channels"]
+
+
+def _to_16_khz(path: Path, blocks: Iterator[Block], rate: int) -> Waveform:
+    """Average channels and resample."""
+    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
+    resampled, num_samples, num_finite = [], 0, 0
+    for block in blocks:
+        mono = block.mean(axis=1)
+        num_samples += len(mono)
+        num_finite += int(np.count_nonzero(np.isfinite(mono)))
+        resampled.append(mono if rate == SAMPLE_RATE else stream.resample_chunk(mono))
+    if num_samples == 0:
+        raise ValueError(f"{path}: no samples (zero-length audio)")
+    if num_finite < num_samples:
         raise ValueError(
-            f"{path}: cut short: {len(samples)} of {promised} samples can be decoded"
+            f"{path}: {num_samples - num_finite} of {num_samples} samples are NaN or"
+            " infinite"
         )
-    return samples, rate
+    if rate != SAMPLE_RATE:
+        resampled.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    whole = np.concatenate(resampled)
+    if len(whole) == 0:
+        raise ValueError(
+            f"{path}: {num_samples} samples at {rate} Hz are none at 16 kHz"
+        )
+    return whole
 
 
-def _decode_with_ffmpeg(
-    path: Path, reason: str
-) -> tuple[Float32[np.ndarray, "samples channels"], int]:
+def _decode(path: Path, file: soundfile.SoundFile) -> Iterator[Block]:
+    decoded = 0
+    while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+        decoded += len(block)
+        yield block
+    if decoded < file.frames:
+        raise ValueError(
+            f"{path}: cut short: {decoded} of {file.frames} samples can be decoded"
+        )
+
+
+def _decode_with_ffmpeg(path: Path, reason: str) -> Waveform:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
             to_float = av.AudioResampler(format="fltp")
-            blocks = [
-                block.to_ndarray()
+            blocks = (
+                block.to_ndarray().T
                 for frame in container.decode(stream)
                 for block in to_float.resample(frame)
-            ]
-            rate = stream.rate
+            )
+            return _to_16_khz(path, blocks, stream.rate)
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(
             f"{path}: cannot be decoded, neither by libsndfile ({reason}) nor by FFmpeg"
             f" ({error})"
         ) from error
-    if not blocks:
-        raise ValueError(f"{path}: no samples (zero-length audio)")
-    return np.concatenate(blocks, axis=1).T, rate

@@ -1,73 +1,22 @@
 """Batches from the cache: random crops to train on, whole utterances to embed."""
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
-from jaxtyping import Bool, Float16, Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
-from unipool.cache import Cache, open_cache
+from unipool.cache import Cache, HiddenStates
 from unipool.log import LoggedProgress
-from unipool.manifest import read_manifest, select_part
-
-
-class SplitCache(NamedTuple):
-    """Where the hidden states of one split are, and what they must be of."""
-
-    manifest: Path
-    split: str
-    backbone: Path
-    folder: Path
-    num_parts: int
-
-    def open(self, *, memory_gb: float) -> tuple[Cache, pd.DataFrame]:
-        """Open the cache, and read its rows of the manifest.
-
-        Args:
-            memory_gb: a split of at most this size is read into memory at once.
-
-        Raises:
-            ValueError: when the cache is not of this backbone and manifest, or not
-                whole.
-        """
-        manifest = read_manifest(self.manifest)
-        rows = manifest[manifest["split"] == self.split].reset_index(drop=True)
-        facts = json.loads((self.backbone / "backbone.json").read_text("utf-8"))
-        cache = open_cache(
-            self.folder,
-            [
-                select_part(
-                    manifest, split=self.split, part=part, num_parts=self.num_parts
-                )
-                for part in range(self.num_parts)
-            ],
-            backbone_sha256=facts["sha256"],
-            view=self.folder.name,
-        )
-        if cache.num_bytes <= memory_gb * 1e9:
-            cache.load()
-        return cache, rows
-
-    def costs(self, cache: Cache) -> dict[str, dict[str, float]]:
-        """Give what it cost, under backbone/corpus/split/view: seconds and bytes."""
-        return {
-            "/".join(self.folder.parts[-4:]): {
-                "extract_seconds": cache.extract_seconds,
-                "bytes": cache.num_bytes,
-            }
-        }
 
 
 class CropBatch(NamedTuple):
     """Crops of equal length, and which training speaker each is of."""
 
-    hidden_states: Float16[Tensor, "B L T D"]
+    hidden_states: HiddenStates
     labels: Int64[Tensor, " B"]
 
 
@@ -82,7 +31,7 @@ class CropSampler:
         cache: hidden states of the training split.
         labels: the training speaker of each of its utterances.
         batch_size: crops in a batch; it may be larger than the number of utterances.
-        crop_frames: frames of a crop.
+        crop_frames: frames of a crop, or of the longest utterance if that is shorter.
         seed: of the order of the utterances and of the places.
 
     Raises:
@@ -109,25 +58,45 @@ class CropSampler:
         self.cache = cache
         self.labels = labels
         self.batch_size = batch_size
-        self.crop_frames = crop_frames
+        self.crop_frames = min(crop_frames, int(cache.num_frames.max()))
         self.seed = seed
 
-    def batch(self, step: int) -> CropBatch:
-        """Read the batch of one step, counted from 0."""
+    def batch(self, step: int, *, out: HiddenStates | None = None) -> CropBatch:
+        """Read the batch of one step, counted from 0.
+
+        Args:
+            step: of the training.
+            out: hidden states of an earlier batch, whose memory is used again.
+        """
         places = np.random.default_rng([self.seed, 1, step])
         rows = self._rows(step)
-        crops = np.stack([self._crop(int(row), places) for row in rows])
-        return CropBatch(torch.from_numpy(crops), torch.from_numpy(self.labels[rows]))
+        lengths = self.cache.num_frames[rows]
+        starts = places.integers(np.maximum(lengths - self.crop_frames, 0) + 1)
+        states = self.cache.gather(
+            rows,
+            starts,
+            starts + self.crop_frames,
+            num_frames=self.crop_frames,
+            out=out,
+        )
+        for i in np.flatnonzero(lengths < self.crop_frames):
+            _repeat(states, int(i), int(lengths[i]))
+        return CropBatch(states, torch.from_numpy(self.labels[rows]))
 
     def batches(self, first: int, last: int) -> Iterator[CropBatch]:
-        """Give the batches of steps ``first`` to ``last - 1``, each read one ahead."""
+        """Give the batches of steps ``first`` to ``last - 1``, each read one ahead.
+
+        The memory of a batch is used again for the one after the next.
+        """
         with ThreadPoolExecutor(max_workers=1) as reader:
             ahead = reader.submit(self.batch, first)
+            spare = None
             for step in range(first, last):
                 batch = ahead.result()
                 if step + 1 < last:
-                    ahead = reader.submit(self.batch, step + 1)
+                    ahead = reader.submit(self.batch, step + 1, out=spare)
                 yield batch
+                spare = batch.hidden_states
 
     def _rows(self, step: int) -> Int64[np.ndarray, " B"]:
         num_utterances = len(self.labels)
@@ -143,22 +112,20 @@ class CropSampler:
             [orders[epoch][i] for epoch, i in zip(epochs, within, strict=True)]
         )
 
-    def _crop(
-        self, row: int, places: np.random.Generator
-    ) -> Float16[np.ndarray, "L T D"]:
-        num_frames = int(self.cache.num_frames[row])
-        start = int(places.integers(max(num_frames - self.crop_frames, 0) + 1))
-        states = self.cache.read(row, start, min(start + self.crop_frames, num_frames))
-        if states.shape[1] == self.crop_frames:
-            return states
-        return states[:, np.arange(self.crop_frames) % states.shape[1]]
+
+def _repeat(states: HiddenStates, i: int, length: int) -> None:
+    """Fill a crop with an utterance shorter than it, from its beginning again."""
+    again = torch.arange(states.values.shape[2]) % length
+    states.values[i] = states.values[i][:, again]
+    if states.chunk_of_frame is not None:
+        states.chunk_of_frame[i] = states.chunk_of_frame[i][again]
 
 
 class PaddedBatch(NamedTuple):
     """Whole utterances, padded with zeros to the longest of them."""
 
     rows: Int64[np.ndarray, " B"]
-    hidden_states: Float16[Tensor, "B L T D"]
+    hidden_states: HiddenStates
     mask: Bool[Tensor, "B T"]
 
 
@@ -181,14 +148,11 @@ def padded_batches(cache: Cache, *, max_frames: int) -> Iterator[PaddedBatch]:
 
 
 def _pad(cache: Cache, rows: Int64[np.ndarray, " B"]) -> PaddedBatch:
-    lengths = torch.from_numpy(cache.num_frames[rows])
-    mask = torch.arange(int(lengths.max())) < lengths[:, None]
-    shape = (len(rows), cache.num_layers, mask.shape[1], cache.hidden_size)
-    states = np.zeros(shape, np.float16)
-    for states_of_one, row in zip(states, rows, strict=True):
-        utterance = cache.read(int(row))
-        states_of_one[:, : utterance.shape[1]] = utterance
-    return PaddedBatch(rows, torch.from_numpy(states), mask)
+    lengths = cache.num_frames[rows]
+    longest = int(lengths.max())
+    mask = torch.arange(longest) < torch.from_numpy(lengths)[:, None]
+    states = cache.gather(rows, np.zeros_like(rows), lengths, num_frames=longest)
+    return PaddedBatch(rows, states, mask)
 
 
 @torch.inference_mode()
@@ -219,7 +183,7 @@ def embed_utterances(
         disable=not progress,
     ) as bar:
         for batch in padded_batches(cache, max_frames=max_frames):
-            states = batch.hidden_states.to(device).float()
+            states = batch.hidden_states.to(device)
             embeddings = backend(states, batch.mask.to(device)).cpu().numpy()
             embedding_of_row.update(zip(batch.rows.tolist(), embeddings, strict=True))
             bar.update(len(batch.rows))

@@ -5,10 +5,11 @@ from pathlib import Path
 import torch
 
 from unipool.backends import BACKENDS
-from unipool.batches import SplitCache, embed_utterances
+from unipool.batches import embed_utterances
 from unipool.checkpoint import read_checkpoint
 from unipool.device import pick_device
 from unipool.embeddings import Embeddings, write_embeddings
+from unipool.splits import Memory, SplitCache
 
 
 def embed(
@@ -39,16 +40,18 @@ def embed(
     """
     torch.set_num_threads(num_threads)
     weights, info = read_checkpoint(run)
-    cache, _ = split.open(memory_gb=0)
-    found = (cache.num_layers, cache.hidden_size)
-    if found != (info["num_layers"], info["hidden_size"]):
-        raise ValueError(
-            f"{split.folder}: hidden states of {found[0]} layers x {found[1]}, the"
-            f" run {run} was trained on {info['num_layers']} x {info['hidden_size']};"
-            " embed with the backbone that it was trained on"
-        )
     where = pick_device(device)
-    backend = BACKENDS[info["kind"]](*found, **info["options"])
+    cache, _ = split.open(Memory(0, 0), where)
+    if (cache.layers, cache.hidden_size) != (info["layers"], info["hidden_size"]):
+        raise ValueError(
+            f"{split.folder}: hidden states of layers {cache.layers}, size"
+            f" {cache.hidden_size}; the run {run} was trained on layers"
+            f" {info['layers']}, size {info['hidden_size']}: embed with the backbone"
+            " that it was trained on"
+        )
+    backend = BACKENDS[info["kind"]](
+        cache.num_layers, cache.hidden_size, **info["options"]
+    )
     backend.load_state_dict(weights)
     vectors = embed_utterances(
         backend.to(where),

@@ -1,20 +1,20 @@
-"""Encode one part of a corpus and cache the hidden states of all layers."""
+"""Encode one part of a corpus and cache the hidden states."""
 
 import json
 import logging
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float16, Int64
+from jaxtyping import Float16
+from torch import Tensor
 
-from unipool.audio import SAMPLE_RATE, Waveform, read_audio
+from unipool.audio import SAMPLE_RATE, Waveform
 from unipool.backbone import Backbone
 from unipool.cache import (
+    Content,
     PartWriter,
     fingerprint,
     is_whole,
@@ -24,11 +24,16 @@ from unipool.device import pick_device
 from unipool.lock import only_writer
 from unipool.log import LoggedProgress
 from unipool.manifest import read_manifest, select_part
+from unipool.pieces import (
+    Piece,
+    decode_ahead,
+    num_samples_of,
+    pieces_of,
+    stretches_of,
+)
+from unipool.views import View, view_of
 
 logger = logging.getLogger(__name__)
-
-BATCHES_IN_WINDOW = 4
-"""Utterances are sorted by length within so much audio, so that little is padding."""
 
 
 def extract(
@@ -40,8 +45,8 @@ def extract(
     backbone: Path,
     store: Path,
     receipt: Path,
-    view: str,
-    extract_batch_seconds: float,
+    view: dict[str, Any],
+    max_batch_seconds: float,
     device: str,
     num_threads: int,
 ) -> None:
@@ -57,9 +62,9 @@ def extract(
         backbone: folder that ``fetch_backbone`` made.
         store: Zarr group to write.
         receipt: JSON to write last.
-        view: what of the audio is encoded: ``full``, whole utterances.
-        extract_batch_seconds: audio in a batch, its padding included; a longer
-            utterance goes alone.
+        view: what of the audio is encoded, see ``views``.
+        max_batch_seconds: audio in a batch, its padding included; what is longer goes
+            alone. Halved when a GPU's memory does not suffice.
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of the CPU; the last digits of sums depend on it.
 
@@ -67,14 +72,16 @@ def extract(
     Writes: ``store``, ``receipt``.
 
     Raises:
-        ValueError: when audio is not as it was at preparation, a hidden state does not
-            fit float16 (it names the utterance), or another process writes this part.
+        ValueError: when audio is not as it was at preparation, hidden states depend on
+            the batch or do not fit float16 (it names the utterance), or another process
+            writes this part.
         OSError: when a shard cannot be written, as on a full disk.
     """
     torch.set_num_threads(num_threads)
     rows = select_part(
         read_manifest(manifest), split=split, part=part, num_parts=num_parts
     )
+    rows = view_of(view).rows(rows)
     facts = json.loads((backbone / "backbone.json").read_text("utf-8"))
     expected = fingerprint(backbone_sha256=facts["sha256"], view=view, rows=rows)
     store.parent.mkdir(parents=True, exist_ok=True)
@@ -87,114 +94,139 @@ def extract(
                 device=pick_device(device),
                 dtype=getattr(torch, facts["dtype"]),
                 normalize=facts["normalize"],
+                window_seconds=facts["window_seconds"],
+                overlap_seconds=facts["overlap_seconds"],
             )
-            _fill(store, rows, encoder, expected, extract_batch_seconds)
+            content = _content(rows, encoder, facts, expected)
+            batches = _Batches(encoder, int(max_batch_seconds * SAMPLE_RATE))
+            with PartWriter(store, content) as writer:
+                _fill(writer, pieces_of(rows, encoder), view_of(view), batches, content)
         write_receipt(receipt, store)
 
 
-def _fill(
-    store: Path,
-    rows: pd.DataFrame,
-    encoder: Backbone,
-    expected: str,
-    extract_batch_seconds: float,
-) -> None:
-    num_samples = np.rint(rows["seconds"].to_numpy() * SAMPLE_RATE).astype(np.int64)
-    too_short = num_samples < encoder.receptive_field
+def _content(
+    rows: pd.DataFrame, encoder: Backbone, facts: dict[str, Any], expected: str
+) -> Content:
+    num_samples = num_samples_of(rows)
+    num_frames = [encoder.num_frames(int(size)) for size in num_samples]
+    too_short = num_samples < encoder.min_samples
     if too_short.any():
         first = rows[too_short].iloc[0]
         raise ValueError(
             f"utterance {first['utterance']} lasts {first['seconds']} s, one frame of"
-            f" this backbone needs {encoder.receptive_field / SAMPLE_RATE} s; raise the"
+            f" this backbone needs {encoder.min_samples / SAMPLE_RATE} s; raise the"
             " corpus's min_seconds and set bad_audio: exclude"
         )
-    writer = PartWriter(
-        store,
+    return Content(
         utterances=rows["utterance"].tolist(),
-        num_frames=np.array([encoder.num_frames(int(n)) for n in num_samples], int),
-        num_layers=encoder.num_layers,
+        num_frames=np.array(num_frames, np.int64),
+        layers=facts["layers"],
         hidden_size=encoder.hidden_size,
         frame_shift=encoder.frame_shift,
+        dtype=facts["cache_dtype"],
         fingerprint=expected,
     )
-    max_samples = int(extract_batch_seconds * SAMPLE_RATE)
-    windows = _windows(rows, num_samples, max_samples, num_whole=writer.num_whole)
-    done = rows["seconds"].sum() - sum(window["seconds"].sum() for window in windows)
+
+
+def _fill(
+    writer: PartWriter,
+    pieces: list[Piece],
+    view: View,
+    batches: "_Batches",
+    content: Content,
+) -> None:
+    """Encode, stretch by stretch, what is not on disk yet."""
+    stretches = stretches_of(pieces, batches.max_samples)
+    missing = [
+        stretch
+        for stretch in stretches
+        if stretch[-1].first + stretch[-1].window.num_frames > writer.num_whole
+    ]
+    if missing:
+        writer.go_to(missing[0][0].first)
     if writer.num_whole:
-        logger.info("going on after %d whole utterances", writer.num_whole)
-    if windows:
-        writer.go_to(int(windows[0].index[0]))
+        logger.info("going on after %d frames that are whole", writer.num_whole)
+    seconds = [sum(p.num_samples for p in s) / SAMPLE_RATE for s in stretches]
     with LoggedProgress(
         desc="extract",
         unit="s of audio",
-        total=round(rows["seconds"].sum()),
-        initial=done,
+        total=round(sum(seconds)),
+        initial=sum(seconds[: len(stretches) - len(missing)]),
     ) as bar:
-        for waveforms in _decode_ahead(windows):
-            for states in _encode(encoder, waveforms, max_samples):
-                writer.append(states)
+        for number, waveforms in enumerate(decode_ahead(missing, view)):
+            if number == 0:
+                batches.check(waveforms)
+            encoded = batches.encode(waveforms, content.layers)
+            for states, piece in zip(encoded, missing[number], strict=True):
+                skip, count = piece.window.skip, piece.window.num_frames
+                writer.append(states[:, skip : skip + count])
             bar.update(sum(map(len, waveforms)) / SAMPLE_RATE)
-    writer.finish(device=str(encoder.device))
+    writer.finish(device=str(batches.encoder.device))
 
 
-def _windows(
-    rows: pd.DataFrame,
-    num_samples: Int64[np.ndarray, " N"],
-    max_samples: int,
-    *,
-    num_whole: int,
-) -> list[pd.DataFrame]:
-    """Divide the rows into runs of neighbours; leave out those that are done.
+class _Batches:
+    """Encodes in batches of similar length.
 
-    Where they are divided does not depend on what is done, so an utterance has the same
-    batch mates, and its states the same last digits, whenever it is encoded.
+    Args:
+        encoder: of the hidden states.
+        max_samples: in a batch, its padding included; halved when memory is short.
     """
-    window_of_row = np.cumsum(num_samples) // (BATCHES_IN_WINDOW * max_samples)
-    windows = [window for _, window in rows.groupby(window_of_row)]
-    return [window for window in windows if window.index[-1] >= num_whole]
 
+    def __init__(self, encoder: Backbone, max_samples: int) -> None:
+        self.encoder, self.max_samples = encoder, max_samples
 
-def _decode_ahead(windows: list[pd.DataFrame]) -> Iterator[list[Waveform]]:
-    """Give the waveforms window by window, the next one decoded meanwhile."""
-    with ThreadPoolExecutor(max_workers=1) as decoder:
-        pending = deque(decoder.submit(_decode, window) for window in windows[:1])
-        for following in [*windows[1:], None]:
-            if not pending:
+    def encode(
+        self, waveforms: list[Waveform], layers: list[int]
+    ) -> list[Float16[Tensor, "L _ D"]]:
+        """Give the states of some layers, in the waveforms' order, in CPU memory."""
+        by_length = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
+        states_of: dict[int, Float16[Tensor, "L _ D"]] = {}
+        while by_length:
+            batch = self._last_that_fit(by_length, waveforms)
+            try:
+                encoded = self.encoder.hidden_states([waveforms[i] for i in batch])
+                for i, states in zip(batch, encoded, strict=True):
+                    states_of[i] = states[layers].half().cpu()
+            except torch.OutOfMemoryError as error:
+                self._halve(error, len(waveforms[batch[0]]), len(batch))
+                continue
+            del by_length[-len(batch) :]
+        return [states_of[i] for i in range(len(waveforms))]
+
+    def check(self, waveforms: list[Waveform]) -> None:
+        """Hold some that are encoded together against each alone."""
+        by_length = sorted(waveforms, key=len)
+        some = [by_length[0], by_length[len(by_length) // 2], by_length[-1]]
+        while True:
+            batch = self._last_that_fit(list(range(3)), some)
+            if len(batch) == 1 or len(waveforms) == 1:
                 return
-            waveforms = pending.popleft().result()
-            if following is not None:
-                pending.append(decoder.submit(_decode, following))
-            yield waveforms
+            try:
+                return self.encoder.check_batching([some[i] for i in batch])
+            except torch.OutOfMemoryError as error:
+                self._halve(error, len(some[-1]), len(batch))
 
+    def _last_that_fit(
+        self, by_length: list[int], waveforms: list[Waveform]
+    ) -> list[int]:
+        """Take from the end, where the longest is, what makes a batch."""
+        longest = len(waveforms[by_length[-1]])
+        count = min(max(self.max_samples // longest, 1), len(by_length))
+        return by_length[: -count - 1 : -1]
 
-def _decode(rows: pd.DataFrame) -> list[Waveform]:
-    waveforms = []
-    for row in rows.itertuples():
-        waveform = read_audio(Path(row.path))
-        expected = round(row.seconds * SAMPLE_RATE)
-        if len(waveform) != expected:
+    def _halve(self, error: Exception, longest: int, count: int) -> None:
+        if count == 1:
             raise ValueError(
-                f"{row.path}: {len(waveform)} samples at 16 kHz, the manifest says"
-                f" {expected}; the audio changed since: prepare the corpus again"
-            )
-        waveforms.append(waveform)
-    return waveforms
-
-
-def _encode(
-    encoder: Backbone, waveforms: list[Waveform], max_samples: int
-) -> list[Float16[np.ndarray, "_ L D"]]:
-    """Encode in batches of similar length, give the states in the waveforms' order."""
-    by_length = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
-    states_of: dict[int, Float16[np.ndarray, "_ L D"]] = {}
-    while by_length:
-        batch = [by_length.pop()]  # the longest decides what the others are padded to
-        longest = len(waveforms[batch[0]])
-        while by_length and longest * (len(batch) + 1) <= max_samples:
-            if not encoder.stands_padding and len(waveforms[by_length[-1]]) < longest:
-                break
-            batch.append(by_length.pop())
-        encoded = encoder.hidden_states([waveforms[i] for i in batch])
-        for i, states in zip(batch, encoded, strict=True):
-            states_of[i] = states.half().cpu().numpy()
-    return [states_of[i] for i in range(len(waveforms))]
+                f"{longest / SAMPLE_RATE:.1f} s of audio alone are more than the GPU's"
+                " memory takes; lower window_seconds of the backbone, choose a smaller"
+                " `dtype:`, or `machine: {device: cpu}`"
+            ) from error
+        self.max_samples = min(self.max_samples, longest * count) // 2
+        logger.warning(
+            "the GPU's memory is too small for %d x %.1f s of audio; going on with"
+            " max_batch_seconds: %.1f",
+            count,
+            longest / SAMPLE_RATE,
+            self.max_samples / SAMPLE_RATE,
+        )
+        torch.cuda.empty_cache()

@@ -26,7 +26,8 @@ def score(
         trials: trial list.
         scores: CSV to write: enrolment, test, target, score.
         metrics: JSON to write: ``key``, ``metrics``, ``costs``, ``versions``.
-        key: corpus, backbone, backend, seed and trials: the row's place in the table.
+        key: corpus, view, backbone, backend, seed and trials: the row's place in the
+            table.
 
     Reads: embeddings, trials.
     Writes: ``scores``, ``metrics``.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-KEY = ("corpus", "backbone", "backend", "seed", "trials")
+KEY = ("corpus", "view", "backbone", "backend", "seed", "trials")
 COLUMNS = (
     *KEY,
     "num_trials",

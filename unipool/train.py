@@ -24,7 +24,7 @@ from jaxtyping import Int64
 from torch import nn
 
 from unipool.backends import BACKENDS
-from unipool.batches import CropSampler, SplitCache, embed_utterances
+from unipool.batches import CropSampler, embed_utterances
 from unipool.cache import Cache
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
 from unipool.device import pick_device
@@ -33,6 +33,7 @@ from unipool.losses import AAMSoftmax
 from unipool.metrics import eer
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
+from unipool.splits import Memory, SplitCache
 from unipool.training import Trainee, Training
 from unipool.trials import read_trials
 
@@ -78,7 +79,7 @@ def train(
     device: str,
     num_threads: int,
     embed_batch_seconds: float,
-    memory_gb: float,
+    memory: Memory,
 ) -> None:
     """Train a backend and keep the weights that verify the validation trials best.
 
@@ -95,7 +96,7 @@ def train(
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of the CPU; the last digits of sums depend on it.
         embed_batch_seconds: of a validation batch, its padding included.
-        memory_gb: a split of at most this size is held in memory.
+        memory: which splits are held in it.
 
     Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start.
     Writes: ``model.safetensors``, ``history.csv`` and ``model.json`` in ``run``.
@@ -107,8 +108,9 @@ def train(
     torch.set_num_threads(num_threads)
     torch.backends.cudnn.deterministic = True
     run.mkdir(parents=True, exist_ok=True)
-    cache, rows = train_split.open(memory_gb=memory_gb)
-    valid_cache, _ = valid_split.open(memory_gb=memory_gb)
+    where = pick_device(device)
+    cache, rows = train_split.open(memory, where)
+    valid_cache, _ = valid_split.open(memory, where)
     validation = Validation(
         valid_cache,
         read_trials(valid_trials),
@@ -130,7 +132,7 @@ def train(
         _make_loss(backend, len(speakers), training),
         training,
         seed=seed,
-        device=pick_device(device),
+        device=where,
     )
     identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
     state = read_state(run)
@@ -153,6 +155,7 @@ def train(
             "kind": kind,
             "options": options,
             "num_layers": cache.num_layers,
+            "layers": cache.layers,
             "hidden_size": cache.hidden_size,
             "loss_heads": training.loss_heads,
             "seed": seed,

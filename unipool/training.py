@@ -127,7 +127,7 @@ class Trainee:
             ValueError: when the loss is not finite.
         """
         torch.manual_seed(self._seed_of_step())
-        states = batch.hidden_states.to(self.device).float()
+        states = batch.hidden_states.to(self.device)
         mask = torch.ones(
             (states.shape[0], states.shape[2]), dtype=torch.bool, device=self.device
         )

@@ -69,8 +69,12 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         yield from _look_up(
             config, "corpora", f"trials.{name}.corpus", trials["corpus"]
         )
+    if "full" in config.get("views", {}):
+        yield "views.full: is there already, whole utterances; choose another name"
     for i, block in enumerate(config["grid"]):
         yield from _look_up(config, "corpora", f"grid[{i}].train", block["train"])
+        if block.get("view", "full") != "full":
+            yield from _look_up(config, "views", f"grid[{i}].view", block["view"])
         for key, library in (
             ("test", "trials"),
             ("backbones", "backbones"),
@@ -109,7 +113,7 @@ def _unfair_tests(config: dict[str, Any], i: int) -> Iterator[str]:
 def _look_up(
     config: dict[str, Any], library: str, where: str, name: str | None
 ) -> Iterator[str]:
-    known = list(config[library])
+    known = list(config.get(library, {}))
     if name is not None and name not in known:
         hint = _suggest(name, known)
         yield f"{where}: {name!r} is not defined under {library}; {hint}"

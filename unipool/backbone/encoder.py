@@ -1,25 +1,40 @@
 """The encoder itself: waveforms to hidden states."""
 
 import logging
-import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoModel
 
 from unipool.audio import SAMPLE_RATE, Waveform
-from unipool.backbone.group_norm import mask_group_norm
+from unipool.backbone.inputs import inputs_of
+from unipool.backbone.padding import Padding
 
 logger = logging.getLogger(__name__)
 
-PADDING_TOLERANCE = 1e-5
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Largest difference to encoding alone, relative to the largest state of the layer."""
+
+
+class Window(NamedTuple):
+    """A piece of an utterance that is encoded by itself, and what is kept of it.
+
+    Attributes:
+        start: its first sample.
+        stop: the one behind its last.
+        skip: frames before those that are kept.
+        num_frames: that are kept.
+    """
+
+    start: int
+    stop: int
+    skip: int
+    num_frames: int
 
 
 class Backbone:
@@ -29,137 +44,151 @@ class Backbone:
         folder: a Hugging Face folder.
         device: where to compute.
         dtype: in which to compute.
-        normalize: ``checkpoint``: zero mean and unit variance where the checkpoint
-            says so; ``none``: never, as the published code of UniPool does.
+        normalize: ``checkpoint``: waveforms to zero mean and unit variance where the
+            checkpoint says so; ``none``: never, as the published code of UniPool does.
+        window_seconds: a longer utterance is encoded in windows of this length.
+        overlap_seconds: what two of them share; each keeps its half.
 
     Attributes:
         device: where it computes.
         num_layers: hidden states, the input of the first block included.
         hidden_size: channels of one hidden state.
         frame_shift: seconds between two frames.
-        receptive_field: samples that make one frame.
+        min_samples: that make one frame.
         num_parameters: of the encoder.
-        stands_padding: whether utterances of different length may share a batch.
 
     Raises:
-        ValueError: when the model is not an encoder of waveforms, or has an adapter.
+        ValueError: when the model is not an encoder of speech, or has an adapter, or
+            the windows are no longer than their overlap.
     """
 
     def __init__(
-        self, folder: Path, *, device: torch.device, dtype: torch.dtype, normalize: str
+        self,
+        folder: Path,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        normalize: str,
+        window_seconds: float,
+        overlap_seconds: float,
     ) -> None:
         config = AutoConfig.from_pretrained(folder)
-        if not hasattr(config, "conv_stride"):
-            raise ValueError(
-                f"{folder}: {config.model_type} does not encode waveforms; supported"
-                " are wav2vec 2.0, HuBERT, WavLM and their kin"
-            )
         if getattr(config, "add_adapter", False):
             raise ValueError(
                 f"{folder}: the model has an adapter behind its encoder (add_adapter),"
                 " which changes the frame rate; save it without"
             )
+        self._inputs = inputs_of(folder, config, normalize=normalize)
         # WavLM has no other attention, and one choice makes one kind of number.
         attention = (
             {"attn_implementation": "eager"} if "wavlm" in config.model_type else {}
         )
-        self._model = AutoModel.from_pretrained(
-            folder, dtype=torch.float32, **attention
-        )
+        model = AutoModel.from_pretrained(folder, dtype=dtype, **attention)
+        self._model = model.get_encoder() if config.is_encoder_decoder else model
         self._model.eval().requires_grad_(requires_grad=False).to(device)
-        self._norm = mask_group_norm(self._model)
-        extractor = AutoFeatureExtractor.from_pretrained(folder)
-        self._normalize = bool(extractor.do_normalize) and normalize == "checkpoint"
-        self._conv = list(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self.device, self._dtype = device, torch.float32
+        self._padding = Padding(self._model)
+        self.device, self._dtype = device, dtype
         self.num_layers = config.num_hidden_layers + 1
         self.hidden_size = config.hidden_size
-        self.frame_shift = math.prod(config.conv_stride) / SAMPLE_RATE
-        self.receptive_field = 1
-        for kernel, stride in reversed(self._conv):
-            self.receptive_field = (self.receptive_field - 1) * stride + kernel
+        self.frame_shift = self._inputs.shift / SAMPLE_RATE
+        self.min_samples = self._inputs.smallest
         self.num_parameters = sum(p.numel() for p in self._model.parameters())
-        self.stands_padding = self._measure_padding()
-        # Measured in float32, where padding shows; a smaller dtype would drown it.
-        self._dtype = dtype
-        self._model.to(dtype)
+        largest = self._inputs.largest or window_seconds * SAMPLE_RATE
+        window = min(window_seconds * SAMPLE_RATE, largest)
+        self._window = int(window) // self._inputs.shift * self._inputs.shift
+        overlap = round(overlap_seconds * SAMPLE_RATE / self._inputs.shift)
+        self._overlap = overlap * self._inputs.shift
+        if self._window - self._overlap < self.min_samples:
+            raise ValueError(
+                f"{folder}: windows of {self._window / SAMPLE_RATE} s that share"
+                f" {overlap_seconds} s do not advance; lower overlap_seconds of the"
+                " backbone, or raise its window_seconds"
+            )
 
     def num_frames(self, num_samples: int) -> int:
         """Count the frames of an utterance; 0 when it is too short for one."""
-        for kernel, stride in self._conv:
-            num_samples = (num_samples - kernel) // stride + 1
-        return max(num_samples, 0)
+        return self._inputs.num_frames(num_samples)
+
+    def windows(self, num_samples: int) -> list[Window]:
+        """Divide an utterance; what is kept of the windows is ``num_frames`` long."""
+        shift, advance = self._inputs.shift, self._window - self._overlap
+        beyond_first = max(num_samples - self._window, 0)
+        starts = [advance * i for i in range(1 - (-beyond_first // advance))]
+        # Two windows part in the middle of what they share.
+        cuts = [(start + self._overlap // 2) // shift for start in starts[1:]]
+        firsts, lasts = [0, *cuts], [*cuts, self.num_frames(num_samples)]
+        return [
+            Window(
+                start,
+                min(start + self._window, num_samples),
+                first - start // shift,
+                last - first,
+            )
+            for start, first, last in zip(starts, firsts, lasts, strict=True)
+        ]
 
     @torch.inference_mode()
     def hidden_states(
         self, waveforms: Sequence[Waveform]
-    ) -> list[Float32[Tensor, "_ L D"]]:
-        """Encode utterances, each as if alone.
+    ) -> list[Float32[Tensor, "L _ D"]]:
+        """Encode utterances, or windows of them, each as if alone.
 
         Args:
-            waveforms: mono, 16 kHz, each at least ``receptive_field`` samples.
+            waveforms: mono, 16 kHz, each at least ``min_samples`` samples.
 
         Returns:
-            For each utterance the states of all layers, on the device.
+            For each the states of all layers, on the device.
         """
-        if not self.stands_padding and len({len(wave) for wave in waveforms}) > 1:
-            return [
-                states for wave in waveforms for states in self.hidden_states([wave])
-            ]
-        return self._encode(waveforms)
-
-    def _encode(self, waveforms: Sequence[Waveform]) -> list[Float32[Tensor, "_ L D"]]:
-        tensors = [torch.from_numpy(self._prepare(wave)) for wave in waveforms]
-        lengths = torch.tensor([len(wave) for wave in waveforms])
-        batch = pad_sequence(tensors, batch_first=True)
-        mask = torch.arange(batch.shape[1]) < lengths[:, None]
-        if self._norm is not None:
-            kernel, stride = self._conv[0]
-            self._norm.num_frames = ((lengths - kernel) // stride + 1).to(self.device)
+        values, mask = self._inputs.batch(waveforms)
+        sizes = [len(wave) for wave in waveforms]
+        count = self._inputs.num_in_group_norm
+        frames = [self.num_frames(size) for size in sizes]
+        arguments = {self._inputs.takes: values.to(self.device, self._dtype)}
+        if mask is not None:
+            arguments["attention_mask"] = mask.long().to(self.device)
+            self._padding.announce(
+                frames=torch.tensor(frames, device=self.device),
+                in_group_norm=torch.tensor(
+                    [count(size) for size in sizes], device=self.device
+                ),
+            )
         with warnings.catch_warnings():
             # Of transformers' own making: WavLM's attention gets two kinds of mask.
             warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
-            output = self._model(
-                batch.to(self.device, self._dtype),
-                attention_mask=mask.long().to(self.device),
-                output_hidden_states=True,
-            )
+            output = self._model(**arguments, output_hidden_states=True)
         layers = [
             *output.hidden_states[: self.num_layers - 1],
             output.last_hidden_state,
         ]
-        stacked = torch.stack(layers, dim=2).float()  # (B, T, L, D)
+        stacked = torch.stack(layers, dim=1).float()  # (B, L, T, D)
         return [
-            states[: self.num_frames(len(wave))]
-            for states, wave in zip(stacked, waveforms, strict=True)
+            states[:, :count] for states, count in zip(stacked, frames, strict=True)
         ]
 
-    def _prepare(self, wave: Waveform) -> Waveform:
-        if not self._normalize:
-            return wave
-        # As Wav2Vec2FeatureExtractor does it; called through it, a batch would be
-        # padded before it is normalised.
-        scaled = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
-        return scaled.astype(np.float32)
+    def check_batching(self, waveforms: Sequence[Waveform]) -> None:
+        """Encode some utterances together and each alone, and compare.
 
-    def _measure_padding(self) -> bool:
-        generator = np.random.default_rng(0)
-        waveforms = [
-            generator.normal(0, 0.1, size=size).astype(np.float32)
-            for size in (SAMPLE_RATE // 2, SAMPLE_RATE)
-        ]
-        with torch.inference_mode():
-            together = self._encode(waveforms)
-            alone = [self._encode([wave])[0] for wave in waveforms]
-        worst = max(
-            float(((a - b).abs().amax((0, 2)) / b.abs().amax((0, 2))).max())
-            for a, b in zip(together, alone, strict=True)
-        )
-        stands = worst <= PADDING_TOLERANCE
+        Raises:
+            ValueError: when their hidden states differ by more than rounding does.
+        """
+        together = self.hidden_states(waveforms)
+        worst = 0.0
+        for states, wave in zip(together, waveforms, strict=True):
+            (alone,) = self.hidden_states([wave])
+            largest = alone.abs().amax((1, 2)).clamp_min(torch.finfo().tiny)
+            worst = max(
+                worst, float(((states - alone).abs().amax((1, 2)) / largest).max())
+            )
         logger.info(
-            "padding changes hidden states by %.1e of the largest, so batches are of %s"
-            " length",
+            "self-check: %d utterances encoded together and alone differ by %.1e of the"
+            " largest hidden state",
+            len(waveforms),
             worst,
-            "any" if stands else "equal",
         )
-        return stands
+        if not worst <= TOLERANCE[self._dtype]:
+            raise ValueError(
+                f"hidden states depend on the batch: together and alone they differ by"
+                f" {worst:.1e} of the largest, {TOLERANCE[self._dtype]:.0e} is allowed;"
+                " encode one utterance at a time (`machine: {max_batch_seconds: 0}`),"
+                " and please report the model"
+            )

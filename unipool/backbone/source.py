@@ -11,6 +11,8 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from unipool.audio import SAMPLE_RATE
 
+WHISPER_FRAMES_PER_SECOND = 50
+
 # Weights that only training uses; a checkpoint may lack them.
 UNUSED_WEIGHTS = ("masked_spec_embed",)
 
@@ -50,12 +52,24 @@ def make_backbone(folder: Path, *, config: dict[str, Any], seed: int) -> None:
                 f" ({_first_line(error)}); mend its values"
             ) from error
     model.save_pretrained(folder)
-    layer_norm = getattr(model.config, "feat_extract_norm", "layer") == "layer"
-    transformers.Wav2Vec2FeatureExtractor(
+    _extractor_for(model.config).save_pretrained(folder)
+
+
+def _extractor_for(config: Any) -> Any:
+    """Make the feature extractor that checkpoints of this kind come with."""
+    if config.model_type == "whisper":
+        return transformers.WhisperFeatureExtractor(
+            feature_size=config.num_mel_bins,
+            chunk_length=config.max_source_positions // WHISPER_FRAMES_PER_SECOND,
+        )
+    if config.model_type == "wav2vec2-bert":
+        return transformers.SeamlessM4TFeatureExtractor()
+    layer_norm = getattr(config, "feat_extract_norm", "layer") == "layer"
+    return transformers.Wav2Vec2FeatureExtractor(
         sampling_rate=SAMPLE_RATE,
         do_normalize=layer_norm,
         return_attention_mask=layer_norm,
-    ).save_pretrained(folder)
+    )
 
 
 def download_backbone(model: str, revision: str | None) -> Path:

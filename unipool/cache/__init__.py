@@ -4,9 +4,10 @@ A part holds some utterances of one (backbone, corpus, split, view); it has one 
 and is one job. Beside ``part-007-of-064.zarr`` stands its receipt,
 ``part-007-of-064.json``, which is written last. docs/cache.md is the specification.
 
-hidden_states  float16 (T_total, L, D)  the frames of all utterances, one after another
-offsets        int64   (N + 1,)         utterance i owns frames offsets[i]:offsets[i+1]
-utterances     str     (N,)             ids, in manifest order
+hidden_states  float16 or int8 (T_total, L, D)  all utterances' frames, in one row
+scales         float16         (chunks, L, D)   of int8: what to multiply a chunk with
+offsets        int64           (N + 1,)         utterance i owns offsets[i]:offsets[i+1]
+utterances     str             (N,)             ids, in manifest order
 
 A reader MUST refuse a part without receipt, with another fingerprint or format version,
 or whose files are not all there: a chunk that is missing is never zeros.
@@ -18,12 +19,16 @@ from unipool.cache.part import (
     is_whole,
     write_receipt,
 )
-from unipool.cache.reader import Cache, open_cache
+from unipool.cache.reader import Cache, HiddenStates, PartSet, open_cache
+from unipool.cache.store import Content
 from unipool.cache.writer import PartWriter
 
 __all__ = [
     "LAYER_MEANING",
     "Cache",
+    "Content",
+    "HiddenStates",
+    "PartSet",
     "PartWriter",
     "fingerprint",
     "is_whole",

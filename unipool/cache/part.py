@@ -14,17 +14,16 @@ from jaxtyping import Int64
 from unipool.cache.shards import Shards
 
 FORMAT = "unipool-cache"
-VERSION = 1
+VERSION = 2
 LAYER_MEANING = "0 enters the first block; the last is the encoder's final output"
 
-IN_RECEIPT = ("format", "version", "fingerprint", "layer_meaning", "frame_shift")
+IN_RECEIPT = (
+    *("format", "version", "fingerprint", "layer_meaning", "layers", "frame_shift"),
+)
 """Attributes of the store that its receipt repeats."""
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError)
 """What zarr and json raise at files that are missing, cut short or changed."""
-
-FRAMES_IN_CHUNK = 100
-"""2 s of one layer: 154 kB for a base encoder."""
 
 
 def part_name(part: int, num_parts: int) -> str:
@@ -32,14 +31,16 @@ def part_name(part: int, num_parts: int) -> str:
     return f"part-{part:03d}-of-{num_parts:03d}"
 
 
-def fingerprint(*, backbone_sha256: str, view: str, rows: pd.DataFrame) -> str:
+def fingerprint(
+    *, backbone_sha256: str, view: dict[str, Any], rows: pd.DataFrame
+) -> str:
     """Condense everything that decides what a part must hold.
 
     Args:
-        backbone_sha256: of the weights, their settings, normalisation and dtype.
+        backbone_sha256: of the weights and of all settings of the encoder.
         view: what of the audio was encoded.
-        rows: the part's rows of the manifest; utterances and durations count, paths
-            do not, so a corpus may move.
+        rows: the part's utterances; ids and durations count, paths do not, so a corpus
+            may move.
     """
     facts = [
         FORMAT,
@@ -50,17 +51,16 @@ def fingerprint(*, backbone_sha256: str, view: str, rows: pd.DataFrame) -> str:
         rows["utterance"].tolist(),
         [f"{seconds:.7f}" for seconds in rows["seconds"]],
     ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def is_whole(store: Path, fingerprint: str) -> bool:
     """Say whether a store was written to its end and every chunk is as written."""
     try:
         group = zarr.open_group(store, mode="r")
-        states = array_of(group, "hidden_states")
-        return (
-            _is_as_sealed(group, store, fingerprint)
-            and count_whole_frames(store, states) == states.shape[0]
+        shards = Shards(store, array_of(group, "hidden_states"))
+        return _is_as_sealed(group, store, fingerprint) and shards.count_whole() == len(
+            shards
         )
     except UNREADABLE:
         return False
@@ -75,18 +75,6 @@ def _is_as_sealed(group: zarr.Group, store: Path, fingerprint: str) -> bool:
         and attributes["seal"] == seal(attributes)
         and attributes["metadata_sha256"] == metadata_sha256(store)
     )
-
-
-def count_whole_frames(store: Path, states: zarr.Array) -> int:
-    """Count the frames before the first shard that is missing or damaged."""
-    assert states.shards is not None
-    shards, step = Shards(store, states), states.shards[0]
-    for first in range(0, states.shape[0], step):
-        try:
-            shards.read(first, min(first + step, states.shape[0]))
-        except UNREADABLE:
-            return first
-    return states.shape[0]
 
 
 def write_receipt(receipt: Path, store: Path) -> None:
@@ -104,8 +92,8 @@ def write_receipt(receipt: Path, store: Path) -> None:
         **{name: attributes[name] for name in IN_RECEIPT},
         "utterances": array_of(group, "utterances").shape[0],
         "frames": states.shape[0],
-        "layers": states.shape[1],
         "hidden_size": states.shape[2],
+        "dtype": str(states.dtype),
         "bytes": states.nbytes,
         "stored_bytes": _stored_bytes(store),
     }
@@ -122,12 +110,12 @@ def seal(facts: dict[str, Any]) -> str:
 
 
 def metadata_sha256(store: Path) -> str:
-    """Condense all files of the arrays but the shards of hidden states."""
+    """Condense all files of the arrays but those that have checksums in them."""
     content = hashlib.sha256()
-    for name in ("hidden_states", "offsets", "utterances"):
-        files = [store / name / "zarr.json"]
-        if name != "hidden_states":
-            files += sorted(p for p in (store / name / "c").rglob("*") if p.is_file())
+    for array in sorted(p for p in store.iterdir() if p.is_dir()):
+        files = [array / "zarr.json"]
+        if array.name not in ("hidden_states", "scales"):
+            files += sorted(p for p in (array / "c").rglob("*") if p.is_file())
         for file in files:
             content.update(file.read_bytes())
     return content.hexdigest()
@@ -141,7 +129,7 @@ def way_out(receipt: Path) -> str:
 class Part(NamedTuple):
     """An opened part; its states are read when asked for."""
 
-    states: Shards
+    shards: Shards
     offsets: Int64[np.ndarray, " ends"]
     utterances: list[str]
     facts: dict[str, Any]

@@ -1,10 +1,15 @@
 """All parts of a split, read as one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float16
+import torch
+from jaxtyping import Float16, Float32, Int64
+from torch import Tensor
 
 from unipool.cache.part import (
     Part,
@@ -15,89 +20,208 @@ from unipool.cache.part import (
 )
 
 
-class Cache:
-    """All parts of one (backbone, corpus, split, view), read as one.
+class HiddenStates(NamedTuple):
+    """What is stored of some utterances, (B, L, T, D), to be widened where it is used.
 
     Attributes:
-        utterances: ids, in manifest order.
-        num_frames: of each utterance.
-        num_layers: hidden states of the backbone, layer 0 included.
-        hidden_size: channels of one hidden state.
-        frame_shift: seconds between two frames.
-        num_bytes: of all hidden states together.
-        extract_seconds: what it took to encode them.
-        fingerprints: of the parts.
+        values: float16, or int8 with
+        scales: float16 (B, L, chunks, D), and
+        chunk_of_frame: (B, T), which of them is a frame's.
     """
 
-    def __init__(self, parts: list[Part]) -> None:
+    values: Tensor
+    scales: Tensor | None
+    chunk_of_frame: Int64[Tensor, "B T"] | None
+
+    def to(self, device: torch.device) -> Float32[Tensor, "B L T D"]:
+        """Move them to a device, and there make them float32."""
+        values = self.values.to(device).float()
+        if self.scales is None or self.chunk_of_frame is None:
+            return values
+        scales = self.scales.to(device).float()
+        chunk = self.chunk_of_frame.to(device)[:, None, :, None]
+        return values.mul_(torch.take_along_dim(scales, chunk, dim=2))
+
+
+class Cache:
+    """All parts of some views of one split, as one backbone encoded it, read as one.
+
+    It may be handed to another process, by fork or by pickle.
+
+    Args:
+        parts: in order.
+        layers: which of the encoder's are read; by default all that are kept.
+
+    Attributes:
+        utterances: ids, part after part in manifest order.
+        num_frames: of each utterance.
+        layers: of the encoder, those that are read.
+        num_layers: how many.
+        hidden_size: channels of one hidden state.
+        frame_shift: seconds between two frames.
+        num_bytes: of all that is kept, in the file and in memory.
+        extract_seconds: what it took to encode them.
+        fingerprints: of the parts.
+
+    Raises:
+        ValueError: when a layer is not kept.
+    """
+
+    def __init__(self, parts: list[Part], layers: list[int] | None = None) -> None:
         self._parts = parts
-        self._loaded: list[Float16[np.ndarray, "L _ D"]] = []
+        kept = parts[0].facts["layers"]
+        self.layers = kept if layers is None else layers
+        if missing := sorted(set(self.layers) - set(kept)):
+            raise ValueError(
+                f"{parts[0].receipt.parent}: layer {missing[0]} is not in the cache,"
+                f" {kept} are; change `layers:` of the backend, or `cache.layers` of"
+                " the backbone"
+            )
+        self._stored = [kept.index(layer) for layer in self.layers]
         self._offsets = [part.offsets for part in parts]
         self.utterances = [name for part in parts for name in part.utterances]
         self.num_frames = np.concatenate([np.diff(part.offsets) for part in parts])
         counts = [len(part.utterances) for part in parts]
         self._part_of = np.repeat(np.arange(len(parts)), counts)
         self._row_of = np.concatenate([np.arange(count) for count in counts])
-        self.num_layers, self.hidden_size = parts[0].states.shape[1:]
+        layout = parts[0].shards.layout
+        self._chunk_frames, self._dtype = layout.chunk_frames, layout.dtype
+        self.num_layers, self.hidden_size = len(self.layers), layout.hidden_size
         self.frame_shift = parts[0].facts["frame_shift"]
         self.num_bytes = sum(part.facts["bytes"] for part in parts)
         self.extract_seconds = sum(part.facts["extract_seconds"] for part in parts)
         self.fingerprints = [part.facts["fingerprint"] for part in parts]
+        self._device = torch.device("cpu")
+
+    def load(self, device: torch.device) -> None:
+        """Read everything into the memory of a device, from where it is served then.
+
+        Raises:
+            ValueError: see ``gather``.
+        """
+        for part in self._parts:
+            with _named(part):
+                part.shards.load(device)
+        self._device = device
 
     def read(
         self, index: int, start: int = 0, stop: int | None = None
-    ) -> Float16[np.ndarray, "L T D"]:
+    ) -> Float16[Tensor, "L T D"]:
         """Read frames ``start`` to ``stop - 1`` of an utterance, by default all.
 
         Raises:
-            ValueError: when a chunk is not as it was written.
+            ValueError: see ``gather``.
         """
-        part, row = self._part_of[index], self._row_of[index]
-        first, end = self._offsets[part][row : row + 2]
-        last = end if stop is None else min(first + stop, end)
-        if self._loaded:
-            return self._loaded[part][:, first + start : last]
-        return _read_frames(self._parts[part], int(first + start), int(last))
+        stop = int(self.num_frames[index]) if stop is None else stop
+        rows, starts, stops = (np.array([value]) for value in (index, start, stop))
+        stops = np.minimum(stops, self.num_frames[rows])
+        states = self.gather(rows, starts, stops, num_frames=int((stops - starts)[0]))
+        return states.to(torch.device("cpu"))[0].half()
 
-    def load(self) -> None:
-        """Read everything into memory, from where it is served from now on.
+    def gather(
+        self,
+        rows: Int64[np.ndarray, " B"],
+        starts: Int64[np.ndarray, " B"],
+        stops: Int64[np.ndarray, " B"],
+        *,
+        num_frames: int,
+        out: HiddenStates | None = None,
+    ) -> HiddenStates:
+        """Read frames ``start`` to ``stop - 1`` of some utterances.
+
+        Args:
+            rows: of ``utterances``.
+            starts: first frame of each.
+            stops: the one behind the last, or behind the utterance.
+            num_frames: of each in the result, zeros behind what was read.
+            out: memory to use again, of an earlier call with the same sizes.
 
         Raises:
-            ValueError: see ``read``.
+            ValueError: when a chunk is missing, or not as it was written.
         """
-        self._loaded = [
-            _read_frames(part, 0, part.states.shape[0]) for part in self._parts
+        batch = out or self._empty(len(rows), num_frames)
+        counts = np.minimum(stops, self.num_frames[rows]) - starts
+        places = [
+            (self._parts[part], int(self._offsets[part][row] + start), int(count))
+            for part, row, start, count in zip(
+                self._part_of[rows], self._row_of[rows], starts, counts, strict=True
+            )
         ]
+        for part, first, count in places:
+            with _named(part):
+                part.shards.announce(first, first + count)
+        for i, (part, first, count) in enumerate(places):
+            values, scales = batch.values[i], None
+            values[:, count:] = 0
+            if batch.scales is not None and batch.chunk_of_frame is not None:
+                scales = batch.scales[i]
+                frames = torch.arange(num_frames).clamp_max(max(count - 1, 0))
+                batch.chunk_of_frame[i] = (
+                    frames + first % self._chunk_frames
+                ) // self._chunk_frames
+            with _named(part):
+                part.shards.read(first, self._stored, values[:, :count], scales)
+        return batch
+
+    def _empty(self, num_utterances: int, num_frames: int) -> HiddenStates:
+        shape = (num_utterances, self.num_layers, num_frames, self.hidden_size)
+        values = torch.empty(shape, dtype=self._dtype, device=self._device)
+        if self._dtype is not torch.int8:
+            return HiddenStates(values, None, None)
+        chunks = (num_frames - 2) // self._chunk_frames + 2  # most that they touch
+        shape = (num_utterances, self.num_layers, chunks, self.hidden_size)
+        scales = torch.zeros(shape, dtype=torch.float16, device=self._device)
+        return HiddenStates(
+            values, scales, torch.zeros((num_utterances, num_frames), dtype=torch.int64)
+        )
 
 
-def _read_frames(part: Part, first: int, last: int) -> Float16[np.ndarray, "L T D"]:
+@contextmanager
+def _named(part: Part) -> Iterator[None]:
+    """Say of an error which part it is about, and how that is made again."""
     try:
-        return part.states.read(first, last)
+        yield
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{part.receipt.with_suffix('.zarr')}: frames {first} to {last - 1} cannot"
-            f" be read ({error}); {way_out(part.receipt)}"
+            f"{part.receipt.with_suffix('.zarr')}: cannot be read ({error});"
+            f" {way_out(part.receipt)}"
         ) from error
 
 
+class PartSet(NamedTuple):
+    """The parts of one view of a split.
+
+    Args:
+        folder: ``{cache_dir}/{backbone}/{corpus}/{split}/{view}``.
+        view: what of the audio was encoded, see ``fingerprint``.
+        rows_of_parts: for each part, its utterances.
+    """
+
+    folder: Path
+    view: dict[str, Any]
+    rows_of_parts: list[pd.DataFrame]
+
+
 def open_cache(
-    folder: Path, rows_of_parts: list[pd.DataFrame], *, backbone_sha256: str, view: str
+    sets: list[PartSet], *, backbone_sha256: str, layers: list[int] | None = None
 ) -> Cache:
     """Open the parts of a split, after checking that they are what is expected.
 
     Args:
-        folder: ``{cache_dir}/{backbone}/{corpus}/{split}/{view}``.
-        rows_of_parts: for each part its rows of the manifest.
+        sets: all parts of one view each.
         backbone_sha256: see ``fingerprint``.
-        view: see ``fingerprint``.
+        layers: see ``Cache``.
 
     Raises:
         FileNotFoundError: when a part or a file of it is missing.
         ValueError: when a part is of another backbone, manifest or format version.
     """
     parts = []
-    for part, rows in enumerate(rows_of_parts):
-        receipt = folder / f"{part_name(part, len(rows_of_parts))}.json"
-        expected = fingerprint(backbone_sha256=backbone_sha256, view=view, rows=rows)
-        parts.append(open_part(receipt, expected))
-    return Cache(parts)
+    for folder, view, rows_of_parts in sets:
+        for part, rows in enumerate(rows_of_parts):
+            receipt = folder / f"{part_name(part, len(rows_of_parts))}.json"
+            expected = fingerprint(
+                backbone_sha256=backbone_sha256, view=view, rows=rows
+            )
+            parts.append(open_part(receipt, expected))
+    return Cache(parts, layers)

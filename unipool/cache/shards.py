@@ -1,169 +1,203 @@
-"""The shards of a part's hidden states, written at once and read by memory map.
+"""Read the shards of one part: from mapped files, or from memory."""
 
-A shard is a file as Zarr's ``sharding_indexed`` codec has it, and plain zarr reads it:
-the chunks, each plain bytes and their CRC-32C; then an index, which says of each chunk
-where it begins and how many bytes it has; then the index's own CRC-32C. zarr-python
-reads a crop a tenth as fast, and holds a shard in memory more than once to write it.
-"""
-
+import mmap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, cast
 
-import google_crc32c
 import numpy as np
+import torch
 import zarr
-from jaxtyping import Bool, Float16, Int64, UInt8
+from torch import Tensor
 
-CRC_BYTES = 4
-NO_CHUNK = 2**64 - 1
-"""In the index, of a chunk beyond the last frame."""
-
-
-def shards_of(store: Path, states: zarr.Array, *, after: int = 0) -> list[Path]:
-    """List the files of the shards whose first frame is ``after`` or later."""
-    assert states.shards is not None
-    return [
-        store / "hidden_states" / "c" / str(start // states.shards[0]) / "0" / "0"
-        for start in range(0, states.shape[0], states.shards[0])
-        if start >= after
-    ]
-
-
-def write_shard(
-    file: Path,
-    frames: Float16[np.ndarray, "T L D"],
-    *,
-    chunk_frames: int,
-    chunks_in_shard: int,
-) -> None:
-    """Write a shard under a temporary name, then rename it.
-
-    Args:
-        file: of the shard.
-        frames: at most as many as it has room for.
-        chunk_frames: frames of a chunk, which is of one layer.
-        chunks_in_shard: chunks along the frames.
-    """
-    num_layers = frames.shape[1]
-    index = np.full((chunks_in_shard, num_layers, 2), NO_CHUNK, "<u8")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as out:
-        for number, first in enumerate(range(0, len(frames), chunk_frames)):
-            rows = frames[first : first + chunk_frames]
-            if len(rows) < chunk_frames:
-                missing = [(0, chunk_frames - len(rows)), (0, 0), (0, 0)]
-                rows = np.pad(rows, missing, constant_values=np.nan)
-            for layer in range(num_layers):
-                chunk = np.ascontiguousarray(rows[:, layer])
-                begin = out.tell()
-                _write_checked(out, chunk)
-                index[number, layer] = begin, out.tell() - begin
-        _write_checked(out, index)
-    partial.replace(file)
-
-
-def _write_checked(out: BinaryIO, content: np.ndarray) -> None:
-    plain = content.reshape(-1).view(np.uint8)
-    out.write(plain.data)
-    out.write(google_crc32c.value(cast(bytes, plain)).to_bytes(CRC_BYTES, "little"))
+from unipool.cache.layout import (
+    CRC_BYTES,
+    Bytes,
+    Layout,
+    check,
+    layout_of,
+    scales_file,
+    shard_file,
+)
 
 
 class Shards:
-    """All frames of a part.
+    """All hidden states of a part, each shard mapped when it is first needed.
 
-    A file is mapped when a frame of it is first read: what was only opened may be
-    handed to another process.
+    What was only opened, or pickled, holds no file; it may go to another process.
 
     Args:
         store: folder of the Zarr group.
         states: its array ``hidden_states``.
 
     Attributes:
-        shape: frames, layers, hidden size.
+        num_frames: of all shards.
+        layout: of each.
     """
 
     def __init__(self, store: Path, states: zarr.Array) -> None:
-        assert states.shards is not None
-        num_frames, num_layers, hidden_size = states.shape
-        self.shape = (num_frames, num_layers, hidden_size)
-        self._files = shards_of(store, states)
-        self._chunk_frames = states.chunks[0]
-        self._chunks_in_shard = states.shards[0] // states.chunks[0]
-        self._mapped: dict[int, _Shard] = {}
+        self._store = store
+        self.num_frames = states.shape[0]
+        self.layout = layout_of(states)
+        self._opened: dict[int, _Shard] = {}
 
-    def read(self, first: int, last: int) -> Float16[np.ndarray, "L T D"]:
-        """Read frames ``first`` to ``last - 1``.
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_opened": {}}
+
+    def __len__(self) -> int:
+        return -(-self.num_frames // self.layout.shard_frames)
+
+    def load(self, device: torch.device) -> None:
+        """Read all shards, each checked, into the memory of a device.
+
+        Raises:
+            ValueError, OSError: see ``read``.
+        """
+
+        def load_one(number: int) -> None:
+            self._opened[number] = self._open(number)
+            self._opened[number].load(device)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(load_one, range(len(self))))
+
+    def count_whole(self) -> int:
+        """Count the shards before the first that is missing or damaged."""
+        for number in range(len(self)):
+            try:
+                self._open(number).check_all()
+            except (OSError, ValueError):
+                return number
+        return len(self)
+
+    def announce(self, first: int, last: int) -> None:
+        """Have the system fetch frames ``first`` to ``last - 1`` from the disk."""
+        for number, start, stop in self._chunks(first, last):
+            self._shard(number).announce(start, stop)
+
+    def read(
+        self, first: int, layers: list[int], values: Tensor, scales: Tensor | None
+    ) -> None:
+        """Copy frames from ``first`` on.
+
+        Args:
+            first: frame of the part.
+            layers: which of those that are stored.
+            values: (L, T, D), takes so many frames; on the device of the shards.
+            scales: (L, chunks, D), takes those of int8 for each chunk touched.
 
         Raises:
             ValueError: when a chunk of them is not as it was written.
             OSError: when a file is not there.
         """
-        _, num_layers, hidden_size = self.shape
-        frames = np.empty((num_layers, last - first, hidden_size), np.float16)
-        for chunk in range(first // self._chunk_frames, -(-last // self._chunk_frames)):
-            begin = chunk * self._chunk_frames
-            start, stop = max(first - begin, 0), min(last - begin, self._chunk_frames)
-            shard = self._shard(chunk // self._chunks_in_shard)
-            place = slice(begin + start - first, begin + stop - first)
-            for layer in range(num_layers):
-                whole = shard.chunk(chunk % self._chunks_in_shard, layer)
-                frames[layer, place] = whole[start:stop]
-        return frames
+        size, in_shard = self.layout.chunk_frames, self.layout.chunks_in_shard
+        last = first + values.shape[1]
+        for chunk in range(first // size, -(-last // size)):
+            shard, within = self._shard(chunk // in_shard), chunk % in_shard
+            shard.check(within, layers)
+            start = max(first, chunk * size)
+            stop = min(last, (chunk + 1) * size)
+            of_chunk = shard.chunks[within, :, start - chunk * size :]
+            place = values[:, start - first : stop - first]
+            for where, layer in _runs(layers):
+                place[where] = of_chunk[layer, : stop - start]
+                if scales is not None:
+                    scales[where, chunk - first // size] = shard.scales[within, layer]
+
+    def _chunks(self, first: int, last: int) -> list[tuple[int, int, int]]:
+        """Give, shard by shard, the chunks that hold some frames."""
+        size, in_shard = self.layout.chunk_frames, self.layout.chunks_in_shard
+        begin, end = first // size, -(-last // size)
+        return [
+            (n, max(begin - n * in_shard, 0), min(end - n * in_shard, in_shard))
+            for n in range(begin // in_shard, -(-end // in_shard))
+        ]
 
     def _shard(self, number: int) -> "_Shard":
-        if number not in self._mapped:
-            _, num_layers, hidden_size = self.shape
-            self._mapped[number] = _Shard(
-                self._files[number],
-                num_chunks=(self._chunks_in_shard, num_layers),
-                chunk_shape=(self._chunk_frames, hidden_size),
-            )
-        return self._mapped[number]
+        if number not in self._opened:
+            self._opened[number] = self._open(number)
+        return self._opened[number]
+
+    def _open(self, number: int) -> "_Shard":
+        frames = self.num_frames - number * self.layout.shard_frames
+        num_chunks = -(
+            -min(frames, self.layout.shard_frames) // self.layout.chunk_frames
+        )
+        return _Shard(self._store, number, self.layout, num_chunks)
+
+
+def _runs(layers: list[int]) -> list[tuple[slice, slice]]:
+    """Divide layers into runs of neighbours: where they go, where they are."""
+    breaks = [i for i in range(1, len(layers)) if layers[i] != layers[i - 1] + 1]
+    return [
+        (slice(begin, end), slice(layers[begin], layers[end - 1] + 1))
+        for begin, end in zip([0, *breaks], [*breaks, len(layers)], strict=True)
+    ]
 
 
 class _Shard:
-    """One file.
+    """One file, mapped.
 
     Args:
-        file: of the shard.
-        num_chunks: along frames, along layers.
-        chunk_shape: frames, hidden size.
+        store: folder of the Zarr group.
+        number: of the shard.
+        layout: of the shard.
+        num_chunks: of frames, in this shard.
+
+    Attributes:
+        chunks: (chunks, L, frames of a chunk, D).
+        scales: (chunks, L, D) of int8, else empty.
     """
 
     def __init__(
-        self, file: Path, *, num_chunks: tuple[int, int], chunk_shape: tuple[int, int]
+        self, store: Path, number: int, layout: Layout, num_chunks: int
     ) -> None:
-        self._bytes: UInt8[np.ndarray, " all"] = np.asarray(
-            np.memmap(file, np.uint8, mode="r")
-        )
-        index = self._bytes[-(16 * num_chunks[0] * num_chunks[1] + CRC_BYTES) :]
-        # Of each chunk: where it begins, how many bytes it has.
-        self._index: Int64[np.ndarray, "C L 2"] = (
-            _checked(index, "its index").view("<i8").reshape(*num_chunks, 2)
-        )
-        self._chunk_shape = chunk_shape
-        self._is_checked: Bool[np.ndarray, "C L"] = np.zeros(num_chunks, bool)
+        index = layout.index_of(num_chunks)
+        with shard_file(store, number).open("rb") as file:
+            # A private map: torch wants memory that it could write to.
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        content = np.frombuffer(self._map, np.uint8)
+        size = layout.num_bytes(num_chunks)
+        if len(content) != size + len(index) or (content[size:] != index).any():
+            raise ValueError("a shard's index is not as it was written")
+        self._layout = layout
+        self._content: Bytes = content[:size]
+        self.chunks = layout.chunks(torch.from_numpy(self._content))
+        self.scales = torch.empty(0)
+        if layout.dtype is torch.int8:
+            scales = np.fromfile(scales_file(store, number), np.uint8)
+            check(scales, "the file of scales")
+            shape = (layout.chunks_in_shard, layout.num_layers, layout.hidden_size)
+            plain = scales[:-CRC_BYTES].view("<f2").reshape(shape)
+            self.scales = torch.from_numpy(plain)
+        self._unchecked = np.ones((num_chunks, layout.num_layers), bool)
 
-    def chunk(self, number: int, layer: int) -> Float16[np.ndarray, "T D"]:
-        """Give a chunk as it lies in the file."""
-        begin, size = self._index[number, layer]
-        expected = 2 * self._chunk_shape[0] * self._chunk_shape[1] + CRC_BYTES
-        if size != expected:
-            raise ValueError(f"a chunk has {size} bytes, not {expected}")
-        content = self._bytes[begin : begin + size]
-        if self._is_checked[number, layer]:
-            content = content[:-CRC_BYTES]
-        else:
-            content = _checked(content, f"chunk {number} of layer {layer}")
-            self._is_checked[number, layer] = True
-        return content.view("<f2").reshape(self._chunk_shape)
+    def announce(self, start: int, stop: int) -> None:
+        """Have the system fetch chunks ``start`` to ``stop - 1``, once."""
+        if self._unchecked[start:stop].any():
+            begin = self._layout.num_bytes(start) // mmap.PAGESIZE * mmap.PAGESIZE
+            length = self._layout.num_bytes(stop) - begin
+            self._map.madvise(mmap.MADV_WILLNEED, begin, length)
 
+    def check(self, chunk: int, layers: list[int]) -> None:
+        """Hold chunks against their checksums, each when it is first read."""
+        for layer in layers:
+            if self._unchecked[chunk, layer]:
+                begin = self._layout.num_bytes(chunk) + layer * self._layout.chunk_bytes
+                content = self._content[begin : begin + self._layout.chunk_bytes]
+                check(content, f"chunk {chunk} of layer {layer}")
+                self._unchecked[chunk, layer] = False
 
-def _checked(content: UInt8[np.ndarray, " all"], name: str) -> UInt8[np.ndarray, " n"]:
-    """Give what stands before the checksum, after holding it against it."""
-    found = int.from_bytes(content[-CRC_BYTES:].tobytes(), "little")
-    content = content[:-CRC_BYTES]
-    if google_crc32c.value(cast(bytes, content)) != found:  # any buffer will do
-        raise ValueError(f"{name} is not as it was written: its checksum differs")
-    return content
+    def check_all(self) -> None:
+        """Hold all chunks against their checksums."""
+        self._map.madvise(mmap.MADV_SEQUENTIAL)
+        for chunk in range(len(self._unchecked)):
+            self.check(chunk, list(range(self._layout.num_layers)))
+
+    def load(self, device: torch.device) -> None:
+        """Move it from the file into the memory of a device."""
+        self._map.madvise(mmap.MADV_WILLNEED)
+        self.check_all()
+        content = torch.from_numpy(self._content).to(device, copy=True)
+        self.chunks = self._layout.chunks(content)
+        self.scales = self.scales.to(device)
+        del self._content, self._map

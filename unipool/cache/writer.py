@@ -2,152 +2,135 @@
 
 import shutil
 import time
-import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
 import numpy as np
-import zarr
-from jaxtyping import Float16, Int64
-from zarr.codecs import Crc32cCodec
+from jaxtyping import Float16
+from torch import Tensor
 
-from unipool.cache.part import (
-    FORMAT,
-    FRAMES_IN_CHUNK,
-    LAYER_MEANING,
-    UNREADABLE,
-    VERSION,
-    array_of,
-    count_whole_frames,
-    metadata_sha256,
-    seal,
-)
-from unipool.cache.shards import shards_of, write_shard
-
-BYTES_IN_SHARD = 256 * 2**20
-"""A shard is one file, held in memory until it is whole and then written at once."""
+from unipool.cache.buffer import ShardBuffer
+from unipool.cache.layout import shard_file
+from unipool.cache.part import array_of, metadata_sha256, seal
+from unipool.cache.shards import Shards
+from unipool.cache.store import Content, create_store, reopen_store
 
 LIBRARIES = ("torch", "transformers", "zarr")
 """Whose versions are kept with the states."""
 
-EXPONENT_BITS = np.uint16(0x7C00)
-"""Of a float16; all set in infinities and NaN."""
+INFINITY = 0x7C00
+"""The bits of float16's infinity; those of NaN are larger, of numbers smaller."""
 
 
 class PartWriter:
-    """Write one part, utterance after utterance, whole shards at a time.
+    """Write one part, frame after frame, whole shards at a time.
 
     A store that was broken off, or is damaged from some shard on, is gone on with: what
     is whole of it stays.
 
     Args:
         store: folder of the Zarr group; what else stands there is removed.
-        utterances: ids, in the order in which they are appended.
-        num_frames: of each utterance, known before they are encoded.
-        num_layers: hidden states of the backbone, layer 0 included.
-        hidden_size: channels of one hidden state.
-        frame_shift: seconds between two frames.
-        fingerprint: what the part must hold, see ``fingerprint``.
+        content: what it is to hold.
 
     Attributes:
-        num_whole: utterances, from the first on, that are on disk already.
+        num_whole: frames, from the first on, that are on disk already.
+
+    Raises:
+        OSError: when the disk does not take it.
     """
 
-    def __init__(
-        self,
-        store: Path,
-        *,
-        utterances: list[str],
-        num_frames: Int64[np.ndarray, " N"],
-        num_layers: int,
-        hidden_size: int,
-        frame_shift: float,
-        fingerprint: str,
-    ) -> None:
+    def __init__(self, store: Path, content: Content) -> None:
         self._started = time.monotonic()
-        self._store, self._utterances = store, utterances
-        self._offsets = np.concatenate([[0], np.cumsum(num_frames)]).astype(np.int64)
-        shape = (int(self._offsets[-1]), num_layers, hidden_size)
-        attributes = {
-            "format": FORMAT,
-            "version": VERSION,
-            "fingerprint": fingerprint,
-            "layer_meaning": LAYER_MEANING,
-            "frame_shift": frame_shift,
-            "complete": False,
-            "extract_seconds": 0.0,
-        }
-        group = _reopen(store, fingerprint, shape, self._offsets, utterances)
-        if group is None:
-            shutil.rmtree(store, ignore_errors=True)
-            group = _create(store, attributes, shape, self._offsets, utterances)
-        self._group, self._states = group, array_of(group, "hidden_states")
-        assert self._states.shards is not None
-        self._shard = np.empty((self._states.shards[0], *shape[1:]), np.float16)
-        self._in_shard = 0
-        self._written = count_whole_frames(store, self._states)
-        for damaged in shards_of(store, self._states, after=self._written):
-            damaged.unlink(missing_ok=True)
-        self._seconds_before = float(str(group.attrs["extract_seconds"]))
-        ends = self._offsets[1:]
-        self.num_whole = int(np.searchsorted(ends, self._written, side="right"))
-        self._next = 0
+        self._store, self._content = store, content
+        try:
+            self._group = reopen_store(store, content) or create_store(store, content)
+        except OSError as error:
+            raise _refused_by_disk(store, error) from error
+        shards = Shards(store, array_of(self._group, "hidden_states"))
+        self._number = shards.count_whole()
+        for number in range(self._number, len(shards)):
+            shard_file(store, number).unlink(missing_ok=True)
+        whole = self._number * shards.layout.shard_frames
+        self.num_whole = min(whole, shards.num_frames)
+        missing = (shards.num_frames - self.num_whole) * shards.layout.bytes_per_frame
+        if missing > (free := shutil.disk_usage(store).free):
+            raise OSError(
+                f"{store}: {missing / 1e9:.1f} GB are to be written, {free / 1e9:.1f} GB"
+                " are free; make room, name another cache_dir, or keep less (`cache:` of"
+                " the backbone); `unipool plan` reckons it for the whole grid"
+            )
+        self._next = self._held = self.num_whole
+        self._seconds_before = float(str(self._group.attrs["extract_seconds"]))
+        self._layout = shards.layout
+        self._filling, self._spare = (ShardBuffer(self._layout) for _ in range(2))
+        self._disk = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
 
-    def go_to(self, utterance: int) -> None:
-        """Say which utterance is appended next.
+    def __enter__(self) -> "PartWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._disk.shutdown()
+
+    def go_to(self, frame: int) -> None:
+        """Say which frame is appended next.
 
         Raises:
             ValueError: when it lies beyond ``num_whole``, so that frames would lack.
         """
-        if utterance > self.num_whole:
+        if frame > self.num_whole:
             raise ValueError(
-                f"utterance {utterance} cannot be next, {self.num_whole} are whole"
+                f"frame {frame} cannot be next, {self.num_whole} frames are whole"
             )
-        self._next = utterance
+        self._next = frame
 
-    def append(self, states: Float16[np.ndarray, "T L D"]) -> None:
-        """Add the next utterance's hidden states; those on disk already are passed by.
+    def append(self, states: Float16[Tensor, "L T D"]) -> None:
+        """Add the next frames, of any number; those on disk already are passed by.
 
         Raises:
             ValueError: when a value is not finite (as what overflowed float16 is), or
-                the number of frames is not the one that was announced.
+                the states are not of this part's shape.
+            OSError: when the disk does not take a shard.
         """
-        utterance = self._utterances[self._next]
-        first, end = self._offsets[self._next : self._next + 2]
-        expected = (int(end - first), *self._shard.shape[1:])
-        if states.shape != expected:
+        total, num_layers, hidden_size = self._content.shape
+        room = (num_layers, total - self._next, hidden_size)
+        if states.shape[::2] != room[::2] or states.shape[1] > room[1]:
             raise ValueError(
-                f"utterance {utterance}: hidden states of shape {states.shape},"
-                f" expected {expected} (frames, layers, hidden size)"
+                f"{self._store}: hidden states of shape {tuple(states.shape)}, expected"
+                f" {room} or fewer (layers, frames, hidden size)"
             )
-        # By the bits of the exponent: numpy's own test is slow for float16.
-        exponents = np.ascontiguousarray(states).view(np.uint16) & EXPONENT_BITS
-        finite = (exponents != EXPONENT_BITS).all(axis=(0, 2))
-        if not finite.all():
-            raise ValueError(
-                f"utterance {utterance}, layer {int(np.argmin(finite))}: a hidden state"
-                " is NaN, infinite, or beyond the 65504 that float16 holds; compute in"
-                " another dtype (`dtype:` of the backbone) or check its weights"
-            )
-        self._next += 1
-        start = max(self._written + self._in_shard - int(first), 0)
-        while start < len(states):
-            take = min(len(states) - start, len(self._shard) - self._in_shard)
-            self._shard[self._in_shard :][:take] = states[start : start + take]
-            self._in_shard += take
-            start += take
-            if self._in_shard == len(self._shard):
-                self._flush()
+        skip = self._held - self._next
+        self._next += states.shape[1]
+        for piece in states[:, skip:].split(self._layout.chunk_frames, dim=1):
+            self._check_finite(piece)
+            rest = piece
+            while rest.shape[1]:
+                taken = self._filling.put(rest)
+                rest = rest[:, taken:]
+                self._held += taken
+                if self._filling.is_full:
+                    self._flush()
 
     def finish(self, *, device: str) -> None:
         """Write the last shard, then mark the store complete.
 
         Args:
             device: where the encoder ran.
+
+        Raises:
+            OSError: when the disk does not take a shard.
         """
-        self._flush()
-        assert self._written == self._offsets[-1]
+        if self._filling.num_frames:
+            self._flush()
+        self._wait()
+        assert self._held == self._content.shape[0]
         facts = self._group.attrs.asdict() | {
             "metadata_sha256": metadata_sha256(self._store),
             "extract_seconds": self._seconds(),
@@ -157,93 +140,43 @@ class PartWriter:
         }
         self._group.attrs.put(facts | {"seal": seal(facts)})
 
+    def _check_finite(self, states: Float16[Tensor, "L T D"]) -> None:
+        # By their bits: numpy's own test is slow for float16.
+        bits = states.numpy().view(np.uint16) & 0x7FFF
+        if bits.max(initial=0) < INFINITY:
+            return
+        layer, frame, _ = np.argwhere(bits >= INFINITY)[0]
+        index = np.searchsorted(self._content.offsets, self._held + frame, "right") - 1
+        raise ValueError(
+            f"utterance {self._content.utterances[index]}, layer"
+            f" {self._content.layers[layer]}: a hidden state is NaN, infinite, or"
+            " beyond the 65504 that float16 holds; compute in another dtype (`dtype:`"
+            " of the backbone) or check its weights"
+        )
+
     def _flush(self) -> None:
-        if self._in_shard:
-            file = shards_of(self._store, self._states, after=self._written)[0]
-            try:
-                write_shard(
-                    file,
-                    self._shard[: self._in_shard],
-                    chunk_frames=FRAMES_IN_CHUNK,
-                    chunks_in_shard=len(self._shard) // FRAMES_IN_CHUNK,
-                )
-            except OSError as error:
-                raise OSError(
-                    f"{self._store}: a shard of {self._shard.nbytes / 1e6:.1f} MB"
-                    f" cannot be written ({error.strerror}); make room or name another"
-                    " cache_dir. What is whole stays, the same command goes on from it"
-                ) from error
-            self._written += self._in_shard
-            self._in_shard = 0
+        """Have the shard written that was filled, and fill the other meanwhile."""
+        self._wait()
+        self._filling, self._spare = self._spare, self._filling
+        self._writing = self._disk.submit(self._spare.write, self._store, self._number)
+        self._number += 1
+
+    def _wait(self) -> None:
+        if self._writing is None:
+            return
+        try:
+            self._writing.result()
             self._group.attrs["extract_seconds"] = self._seconds()
+        except OSError as error:
+            raise _refused_by_disk(self._store, error) from error
+        self._writing = None
 
     def _seconds(self) -> float:
         return round(self._seconds_before + time.monotonic() - self._started, 3)
 
 
-def _reopen(
-    store: Path,
-    fingerprint: str,
-    shape: tuple[int, int, int],
-    offsets: Int64[np.ndarray, " ends"],
-    utterances: list[str],
-) -> zarr.Group | None:
-    """Open a store to go on with it, None where there is none of just this part."""
-    for stray in store.rglob("*.partial"):  # of a write that was broken off
-        stray.unlink()
-    try:
-        group = zarr.open_group(store, mode="r+")
-        states = array_of(group, "hidden_states")
-        same = (
-            group.attrs["fingerprint"] == fingerprint
-            and (states.shape, states.dtype) == (shape, np.float16)
-            and states.chunks == (FRAMES_IN_CHUNK, 1, shape[2])
-            and states.shards is not None
-            and np.array_equal(array_of(group, "offsets")[:], offsets)
-            and list(np.asarray(array_of(group, "utterances")[:])) == utterances
-        )
-    except UNREADABLE:
-        return None
-    if not same:
-        return None
-    group.attrs["complete"] = False
-    return group
-
-
-def _create(
-    store: Path,
-    attributes: dict[str, Any],
-    shape: tuple[int, int, int],
-    offsets: Int64[np.ndarray, " ends"],
-    utterances: list[str],
-) -> zarr.Group:
-    total, num_layers, hidden_size = shape
-    row_bytes = FRAMES_IN_CHUNK * num_layers * hidden_size * 2
-    rows = max(1, min(BYTES_IN_SHARD // row_bytes, -(-total // FRAMES_IN_CHUNK)))
-    group = zarr.create_group(store, attributes=attributes)
-    group.create_array(
-        "hidden_states",
-        shape=shape,
-        dtype="float16",
-        chunks=(FRAMES_IN_CHUNK, 1, hidden_size),
-        shards=(rows * FRAMES_IN_CHUNK, num_layers, hidden_size),
-        # No compression: 7 % smaller would be 2 to 10 times slower to read.
-        compressors=[Crc32cCodec()],
-        fill_value=float("nan"),
-        config={"write_empty_chunks": True},
+def _refused_by_disk(store: Path, error: OSError) -> OSError:
+    return OSError(
+        f"{store}: cannot be written ({error.strerror}); make room, or name another"
+        " cache_dir. What is whole stays, the same command goes on from it"
     )
-    group.create_array("offsets", data=offsets)
-    _write_strings(group, "utterances", utterances)
-    return group
-
-
-def _write_strings(group: zarr.Group, name: str, values: list[str]) -> None:
-    with warnings.catch_warnings():
-        # zarr warns that strings are not yet in the v3 specification; every v3
-        # implementation that we know reads them.
-        warnings.simplefilter("ignore")
-        array = group.create_array(
-            name, shape=(len(values),), chunks=(max(len(values), 1),), dtype=str
-        )
-        if values:
-            array[:] = np.array(values, dtype=object)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
+from unipool.audio import SUFFIXES
 
 
 def list_folder(*, root: Path) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def list_folder(*, root: Path) -> pd.DataFrame:
         for name in names:
             path = Path(folder, name)
             below = path.relative_to(root)
-            audio = path.suffix.lower() in EXTENSIONS and not name.startswith(".")
+            audio = path.suffix.lower() in SUFFIXES and not name.startswith(".")
             if audio and len(below.parts) > 1:
                 rows.append(
                     (below.with_suffix("").as_posix(), below.parts[0], str(path))
@@ -40,7 +40,7 @@ def list_folder(*, root: Path) -> pd.DataFrame:
     if not rows:
         raise FileNotFoundError(
             f"{root}: no audio; looked for <speaker>/**/*"
-            f" with {', '.join(EXTENSIONS)} in it"
+            f" with {', '.join(SUFFIXES)} in it"
         )
     corpus = pd.DataFrame(rows, columns=["utterance", "speaker", "path"])
     return corpus.assign(origin=corpus["path"]).sort_values("path", ignore_index=True)

@@ -1,11 +1,11 @@
 """Stage 2: train a backend from the cache, embed with it, score trials.
 
 REQUIRED INPUTS:
-    {cache_dir}/{backbone}/{corpus}/{split}/full/*.json
+    {cache_dir}/{backbone}/{corpus}/{split}/{view}/*.json
     results/trials/{trials}.csv
 
 OUTPUTS:
-    results/runs/{train_corpus}/{backbone}/{backend}/seed-{seed}/
+    results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/
         model.safetensors, model.json, history.csv
         embeddings/{corpus}-{split}.h5
         scores/{trials}.csv, metrics/{trials}.json
@@ -29,9 +29,9 @@ rule train:
         model=MODEL,
         history=HISTORY,
     log:
-        "logs/train/{train_corpus}/{backbone}/{backend}/seed-{seed}.log",
+        "logs/train/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}.log",
     benchmark:
-        "benchmarks/train/{train_corpus}/{backbone}/{backend}/seed-{seed}.tsv"
+        "benchmarks/train/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}.tsv"
     conda:
         "../envs/unipool.yaml"
     resources:
@@ -39,10 +39,10 @@ rule train:
     params:
         definition=definition_of,
         train_split=lambda wildcards, input: cached_split(
-            wildcards.backbone, wildcards.train_corpus, "train"
+            wildcards, wildcards.train_corpus, "train", train_view(wildcards)
         ),
         valid_split=lambda wildcards, input: cached_split(
-            wildcards.backbone,
+            wildcards,
             valid_trials_of(wildcards)[1]["corpus"],
             valid_trials_of(wildcards)[1]["split"],
         ),
@@ -61,16 +61,16 @@ rule embed:
     output:
         embeddings=EMBEDDINGS,
     log:
-        "logs/embed/{train_corpus}/{backbone}/{backend}/seed-{seed}/{corpus}-{split}.log",
+        "logs/embed/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{corpus}-{split}.log",
     benchmark:
-        "benchmarks/embed/{train_corpus}/{backbone}/{backend}/seed-{seed}/{corpus}-{split}.tsv"
+        "benchmarks/embed/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{corpus}-{split}.tsv"
     conda:
         "../envs/unipool.yaml"
     resources:
         gpu=gpus_of_job(),
     params:
         split=lambda wildcards, input: cached_split(
-            wildcards.backbone, wildcards.corpus, wildcards.split
+            wildcards, wildcards.corpus, wildcards.split
         ),
         machine=lambda wildcards, threads: config["machine"],
     script:
@@ -86,9 +86,9 @@ rule score:
         scores=SCORES,
         metrics=METRICS,
     log:
-        "logs/score/{train_corpus}/{backbone}/{backend}/seed-{seed}/{trials}.log",
+        "logs/score/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}.log",
     benchmark:
-        "benchmarks/score/{train_corpus}/{backbone}/{backend}/seed-{seed}/{trials}.tsv"
+        "benchmarks/score/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}.tsv"
     conda:
         "../envs/unipool.yaml"
     params:

@@ -5,7 +5,7 @@ REQUIRED INPUTS:
 
 OUTPUTS:
     results/backbones/{backbone}/backbone.json
-    {cache_dir}/{backbone}/{corpus}/{split}/full/part-{part}-of-{num_parts}.json
+    {cache_dir}/{backbone}/{corpus}/{split}/{view}/part-{part}-of-{num_parts}.json
 
 The Zarr stores and the model files lie beside these, at paths that are no outputs:
 Snakemake deletes the outputs of a job that failed or starts again.
@@ -43,15 +43,16 @@ rule extract:
     output:
         receipt=RECEIPT,
     log:
-        "logs/extract/{backbone}/{corpus}/{split}/part-{part}-of-{num_parts}.log",
+        "logs/extract/{backbone}/{corpus}/{split}/{view}/part-{part}-of-{num_parts}.log",
     benchmark:
-        "benchmarks/extract/{backbone}/{corpus}/{split}/part-{part}-of-{num_parts}.tsv"
+        "benchmarks/extract/{backbone}/{corpus}/{split}/{view}/part-{part}-of-{num_parts}.tsv"
     conda:
         "../envs/unipool.yaml"
     resources:
         gpu=gpus_of_job(),
     params:
         version=EXTRACT_VERSION,
+        view=lambda wildcards: view_of_set(wildcards.view),
         machine=lambda wildcards, threads: config["machine"],
     script:
         "../scripts/extract.py"

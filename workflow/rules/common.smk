@@ -30,14 +30,16 @@ validate(config, str(SCHEMA))  # fills in the defaults
 # made again. Snakemake's own trigger would make everything again after each fresh
 # checkout, and nothing after a change in the package.
 CORPUS_VERSION = 1
-EXTRACT_VERSION = 1
-TRAIN_VERSION = 1
+EXTRACT_VERSION = 2
+TRAIN_VERSION = 2
 SCORE_VERSION = 1
 
 
 wildcard_constraints:
     corpus="[^/]+",
-    train_corpus="[^/]+",
+    train_corpus="[^/@]+",
+    train_view="(@[^/]+)?",
+    view="[^/]+",
     backbone="[^/]+",
     backend="[^/]+",
     trials="[^/]+",
@@ -52,9 +54,10 @@ MANIFEST = "results/corpora/{corpus}/utterances.csv"
 EXCLUDED = "results/corpora/{corpus}/excluded.csv"
 TRIALS = "results/trials/{trials}.csv"
 BACKBONE = "results/backbones/{backbone}/backbone.json"
-CACHE = f"{config['cache_dir']}/{{backbone}}/{{corpus}}/{{split}}/full"
-RECEIPT = f"{CACHE}/part-{{part}}-of-{{num_parts}}.json"
-RUN = "results/runs/{train_corpus}/{backbone}/{backend}/seed-{seed}"
+CACHE = f"{config['cache_dir']}/{{backbone}}/{{corpus}}/{{split}}"
+RECEIPT = f"{CACHE}/{{view}}/part-{{part}}-of-{{num_parts}}.json"
+# Trained on a view that is not `full`, a run stands under corpus@view.
+RUN = "results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}"
 MODEL = f"{RUN}/model.json"
 WEIGHTS = f"{RUN}/model.safetensors"
 HISTORY = f"{RUN}/history.csv"
@@ -100,7 +103,29 @@ def num_parts(corpus, split):
     return config["corpora"][corpus]["parts"][split]
 
 
-def receipts(backbone, corpus, split):
+def part_sets(view):
+    """What is encoded for a view: each copy of an augmented one is a set of its own."""
+    if view == "full":
+        return {"full": {}}
+    ((kind, options),) = config["views"][view].items()
+    if kind == "crops":
+        return {view: {kind: options}}
+    drawn = {name: value for name, value in options.items() if name != "copies"}
+    copies = range(1, options["copies"] + 1)
+    return {"full": {}} | {
+        f"{view}-{copy}": {kind: drawn | {"copy": copy}} for copy in copies
+    }
+
+
+def view_of_set(name):
+    """What is encoded for a set of parts."""
+    for view in ["full", *config["views"]]:
+        if name in part_sets(view):
+            return part_sets(view)[name]
+    raise WorkflowError(f"the cache's view {name} is not defined under views")
+
+
+def receipts(backbone, corpus, split, view="full"):
     """The receipts of all parts of a split."""
     total = num_parts(corpus, split)
     return expand(
@@ -108,20 +133,29 @@ def receipts(backbone, corpus, split):
         backbone=backbone,
         corpus=corpus,
         split=split,
+        view=part_sets(view),
         part=[f"{part:03d}" for part in range(total)],
         num_parts=f"{total:03d}",
     )
 
 
-def cached_split(backbone, corpus, split):
+def cached_split(wildcards, corpus, split, view="full"):
     """Where a split's hidden states are, as the keyword arguments of SplitCache."""
+    backbone = wildcards.backbone
     return dict(
         manifest=Path(MANIFEST.format(corpus=corpus)),
         split=split,
         backbone=Path(BACKBONE.format(backbone=backbone)).parent,
         folder=Path(CACHE.format(backbone=backbone, corpus=corpus, split=split)),
         num_parts=num_parts(corpus, split),
+        views=part_sets(view),
+        layers=config["backends"][wildcards.backend].get("layers"),
     )
+
+
+def train_view(wildcards):
+    """The view that a run is trained on."""
+    return wildcards.train_view.removeprefix("@") or "full"
 
 
 def valid_trials_of(wildcards):
@@ -149,13 +183,14 @@ def definition_of(wildcards):
             for corpus in sorted(corpora)
         },
         "valid_trials": {trials: listed},
+        "view": part_sets(train_view(wildcards)),
         "backbone": config["backbones"][wildcards.backbone],
-        "backend": {"kind": backend["kind"], "options": backend["options"]},
+        "backend": {key: backend.get(key) for key in ("kind", "options", "layers")},
         "train": training_of(wildcards.backend),
     }
 
 
-def cache_needed(wildcards, corpus, split, product):
+def cache_needed(wildcards, corpus, split, product, view="full"):
     """The receipts of a split and its backbone, as far as `product` waits for them.
 
     The cache is large and may go once its runs are done. So a finished product does not
@@ -164,7 +199,7 @@ def cache_needed(wildcards, corpus, split, product):
     """
     files = [
         BACKBONE.format(backbone=wildcards.backbone),
-        *receipts(wildcards.backbone, corpus, split),
+        *receipts(wildcards.backbone, corpus, split, view),
     ]
     model = Path(MODEL.format_map(wildcards))
     if not Path(product.format_map(wildcards)).exists() or not model.exists():
@@ -176,7 +211,8 @@ def cache_needed(wildcards, corpus, split, product):
 
 
 def train_cache(wildcards):
-    return cache_needed(wildcards, wildcards.train_corpus, "train", MODEL)
+    view = train_view(wildcards)
+    return cache_needed(wildcards, wildcards.train_corpus, "train", MODEL, view)
 
 
 def valid_cache(wildcards):
@@ -200,6 +236,7 @@ def metrics_of_grid():
     files = [
         METRICS.format(
             train_corpus=block["train"],
+            train_view="" if block["view"] == "full" else f"@{block['view']}",
             backbone=backbone,
             backend=backend,
             seed=seed,

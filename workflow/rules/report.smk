@@ -1,7 +1,7 @@
 """One table of all runs of the grid.
 
 REQUIRED INPUTS:
-    results/runs/{train_corpus}/{backbone}/{backend}/seed-{seed}/metrics/{trials}.json
+    results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/metrics/{trials}.json
 
 OUTPUTS:
     results/table.csv

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from unipool.batches import SplitCache
 from unipool.embed import embed
 from unipool.log import job_log
+from unipool.splits import SplitCache
 
 run = Path(snakemake.input.model).parent
 split = SplitCache(**snakemake.params.split)

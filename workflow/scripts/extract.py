@@ -13,8 +13,8 @@ with job_log(snakemake.log[0], f"extract {'/'.join(receipt.parts[-5:])[:-5]}"):
         backbone=Path(snakemake.input.backbone).parent,
         store=receipt.with_suffix(".zarr"),
         receipt=receipt,
-        view="full",
-        extract_batch_seconds=snakemake.params.machine["extract_batch_seconds"],
+        view=snakemake.params.view,
+        max_batch_seconds=snakemake.params.machine["max_batch_seconds"],
         device=snakemake.params.machine["device"],
         num_threads=snakemake.threads,
     )

@@ -12,6 +12,7 @@ with job_log(snakemake.log[0], f"score {'/'.join(metrics.parts[-6:-2])}"):
         metrics=metrics,
         key={
             "corpus": snakemake.wildcards.train_corpus,
+            "view": snakemake.wildcards.train_view.removeprefix("@") or "full",
             "backbone": snakemake.wildcards.backbone,
             "backend": snakemake.wildcards.backend,
             "seed": int(snakemake.wildcards.seed),

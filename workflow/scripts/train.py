@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from unipool.batches import SplitCache
 from unipool.log import job_log
+from unipool.splits import Memory, SplitCache
 from unipool.train import Training, train
 
 run = Path(snakemake.output.model).parent
@@ -21,5 +21,5 @@ with job_log(snakemake.log[0], f"train {'/'.join(run.parts[-4:])}"):
         device=machine["device"],
         num_threads=snakemake.threads,
         embed_batch_seconds=machine["embed_batch_seconds"],
-        memory_gb=machine["memory_gb"],
+        memory=Memory(machine["memory_gb"], machine["gpu_memory_gb"]),
     )

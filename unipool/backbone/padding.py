@@ -1,0 +1,82 @@
+"""Make an encoder blind to padding, where a mask for its attention is not enough."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+
+class Padding:
+    """Where the utterances of the batch that is being encoded end.
+
+    Two kinds of layers look beyond the end of an utterance, and are kept from it:
+
+    - the group norm in the feature extractor of wav2vec2-base, HuBERT-base and
+      WavLM-base takes its statistics from the real frames only;
+    - convolutions along the frames (of conformers, of data2vec-audio's positions) find
+      zeros there, as they find them at the end of an utterance encoded alone.
+
+    Args:
+        model: whose layers are changed in place.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._in_group_norm: Int64[Tensor, " B"] | None = None
+        self._real: Bool[Tensor, "B 1 T"] | None = None
+        extractor = getattr(model, "feature_extractor", nn.Module())
+        for block in getattr(extractor, "conv_layers", []):
+            norm = getattr(block, "layer_norm", None)
+            if isinstance(norm, nn.GroupNorm) and norm.num_groups == norm.num_channels:
+                block.layer_norm = _MaskedGroupNorm(norm, self)
+        of_extractor = set(extractor.modules())
+        for module in model.modules():
+            along_frames = isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1
+            if along_frames and module not in of_extractor:
+                module.register_forward_pre_hook(self._clear)
+
+    def announce(
+        self, *, frames: Int64[Tensor, " B"], in_group_norm: Int64[Tensor, " B"]
+    ) -> None:
+        """Say how many real frames each utterance of the next batch has.
+
+        Args:
+            frames: at the encoder.
+            in_group_norm: behind the first convolution of the feature extractor.
+        """
+        self._in_group_norm = in_group_norm
+        positions = torch.arange(int(frames.max()), device=frames.device)
+        self._real = (positions < frames[:, None])[:, None]
+
+    def normalise(
+        self, frames: Float[Tensor, "B C T"], norm: nn.GroupNorm
+    ) -> Float[Tensor, "B C T"]:
+        """Normalise each channel over the real frames of each utterance."""
+        assert self._in_group_norm is not None
+        count = self._in_group_norm[:, None, None]
+        real = torch.arange(frames.shape[2], device=frames.device) < count
+        mean = (frames * real).sum(dim=2, keepdim=True) / count
+        centred = frames - mean
+        variance = (centred.square() * real).sum(dim=2, keepdim=True) / count
+        scaled = centred * torch.rsqrt(variance + norm.eps)
+        return scaled * norm.weight[:, None] + norm.bias[:, None]
+
+    def _clear(self, _: nn.Module, inputs: Any) -> Any:
+        (frames,) = inputs
+        if self._real is None:  # an encoder whose input is never padded
+            return inputs
+        # A causal convolution has been given zeros to begin with.
+        before = frames.shape[2] - self._real.shape[2]
+        real = nn.functional.pad(self._real, (before, 0), value=True)
+        return (frames.masked_fill(~real, 0),)
+
+
+class _MaskedGroupNorm(nn.Module):
+    """Stands where a group norm of one channel a group stood."""
+
+    def __init__(self, norm: nn.GroupNorm, padding: Padding) -> None:
+        super().__init__()
+        self.norm, self.padding = norm, padding
+
+    def forward(self, frames: Float[Tensor, "B C T"]) -> Float[Tensor, "B C T"]:
+        return self.padding.normalise(frames, self.norm)

@@ -1,0 +1,93 @@
+"""The hidden states of one split: where they are, what they must be of."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+
+from unipool.cache import Cache, PartSet, open_cache
+from unipool.manifest import read_manifest, select_part
+from unipool.views import view_of
+
+
+class Memory(NamedTuple):
+    """How much of a split's hidden states is held in memory.
+
+    Args:
+        memory_gb: a split of at most this size is held in that of the host;
+        gpu_memory_gb: and one of at most this size in that of the GPU.
+    """
+
+    memory_gb: float
+    gpu_memory_gb: float
+
+    def load(self, cache: Cache, device: torch.device) -> None:
+        """Load a split where it fits; else its files are read, mapped into memory."""
+        if device.type == "cuda" and cache.num_bytes <= self.gpu_memory_gb * 1e9:
+            cache.load(device)
+        elif cache.num_bytes <= self.memory_gb * 1e9:
+            cache.load(torch.device("cpu"))
+
+
+class SplitCache(NamedTuple):
+    """Where the hidden states of one split are, and what they must be of.
+
+    Args:
+        manifest: of the corpus.
+        split: which of its utterances.
+        backbone: folder that ``fetch_backbone`` made.
+        folder: ``{cache_dir}/{backbone}/{corpus}/{split}``.
+        num_parts: of each view.
+        views: what of the audio was encoded, by name; all of them together are read.
+        layers: of the encoder, those that are read; None for all that are kept.
+    """
+
+    manifest: Path
+    split: str
+    backbone: Path
+    folder: Path
+    num_parts: int
+    views: dict[str, dict[str, Any]]
+    layers: list[int] | None
+
+    def open(self, memory: Memory, device: torch.device) -> tuple[Cache, pd.DataFrame]:
+        """Open the cache, and give its rows, as the views made them of the manifest's.
+
+        Args:
+            memory: in which it is held, if it fits.
+            device: where it is needed.
+
+        Raises:
+            ValueError: when the cache is not of this backbone and manifest, or not
+                whole.
+        """
+        manifest = read_manifest(self.manifest)
+        facts = json.loads((self.backbone / "backbone.json").read_text("utf-8"))
+        parts = [
+            select_part(manifest, split=self.split, part=part, num_parts=self.num_parts)
+            for part in range(self.num_parts)
+        ]
+        sets = [
+            PartSet(
+                self.folder / name,
+                definition,
+                [view_of(definition).rows(rows) for rows in parts],
+            )
+            for name, definition in self.views.items()
+        ]
+        cache = open_cache(sets, backbone_sha256=facts["sha256"], layers=self.layers)
+        memory.load(cache, device)
+        rows = [rows for one in sets for rows in one.rows_of_parts]
+        return cache, pd.concat(rows, ignore_index=True)
+
+    def costs(self, cache: Cache) -> dict[str, dict[str, float]]:
+        """Give what it cost, under backbone/corpus/split/view: seconds and bytes."""
+        where = [*self.folder.parts[-3:], "+".join(self.views)]
+        return {
+            "/".join(where): {
+                "extract_seconds": cache.extract_seconds,
+                "bytes": cache.num_bytes,
+            }
+        }
