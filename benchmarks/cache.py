@@ -2,8 +2,9 @@
 
     python benchmarks/cache.py [--gigabytes 1.0] [--folder /where/the/disk/is]
 
-The content is random, the shape that of a base encoder (13 x 768), crops are of 3 s.
-Cold reading needs root, to drop the page cache; without, those lines are left out.
+The content is random, the shape that of a base encoder (13 x 768). Crops are of 3 s, in
+batches of 32 that are read into the same memory, as in training; every rival gets the
+same. Cold reading needs root, to drop the page cache; without, those lines are missing.
 """
 
 import argparse
@@ -13,7 +14,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -21,26 +24,46 @@ import pandas as pd
 import torch
 import zarr
 
-from unipool.cache import PartWriter, fingerprint, open_cache, write_receipt
+from unipool.batches import CropSampler
+from unipool.cache import (
+    Cache,
+    Content,
+    HiddenStates,
+    PartSet,
+    PartWriter,
+    fingerprint,
+    open_cache,
+    write_receipt,
+)
 
 LAYERS, SIZE = 13, 768
 FRAMES_OF_UTTERANCE = 400
 FRAMES_OF_CROP = 149
-NUM_CROPS = 300
+BATCH, NUM_BATCHES = 32, 10
+
+Read = Callable[[int, int, np.ndarray], None]
+"""Of an utterance, from a frame on, into (T, L, D)."""
 
 
-def seconds(
-    action: Callable[[], object], *, cold: bool = False, times: int = 3
+def ratio(
+    theirs: Callable[[], object],
+    ours: Callable[[], object],
+    *,
+    cold: bool = False,
+    times: int = 7,
 ) -> float:
-    """Give the shortest of several runs."""
-    best = float("inf")
+    """Run both in turn; give by how much ours is faster, the median of the turns."""
+    ratios = []
     for _ in range(times):
-        if cold:
-            drop_page_cache()
-        started = time.perf_counter()
-        action()
-        best = min(best, time.perf_counter() - started)
-    return best
+        lasted = []
+        for action in (theirs, ours):
+            if cold:
+                drop_page_cache()
+            started = time.perf_counter()
+            action()
+            lasted.append(time.perf_counter() - started)
+        ratios.append(lasted[0] / lasted[1])
+    return sorted(ratios)[times // 2]
 
 
 def drop_page_cache() -> None:
@@ -48,22 +71,186 @@ def drop_page_cache() -> None:
     Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def write(folder: Path, states: np.ndarray, rows: pd.DataFrame) -> None:
-    part = folder / "part-000-of-001"
-    shutil.rmtree(part.with_suffix(".zarr"), ignore_errors=True)
-    writer = PartWriter(
-        part.with_suffix(".zarr"),
-        utterances=rows["utterance"].tolist(),
-        num_frames=np.full(len(rows), FRAMES_OF_UTTERANCE),
-        num_layers=LAYERS,
-        hidden_size=SIZE,
-        frame_shift=0.02,
-        fingerprint=fingerprint(backbone_sha256="", view="full", rows=rows),
+class Stage:
+    """The same states in every format, and the same places to read.
+
+    Args:
+        folder: where the files go.
+        gigabytes: of states in float16.
+    """
+
+    def __init__(self, folder: Path, gigabytes: float) -> None:
+        of_utterance = FRAMES_OF_UTTERANCE * LAYERS * SIZE * 2
+        self.count = max(int(gigabytes * 1e9 / of_utterance), 2)
+        self.folder = folder
+        generator = np.random.default_rng(0)
+        shape = (FRAMES_OF_UTTERANCE, LAYERS, SIZE)
+        self.states = np.empty((self.count * shape[0], *shape[1:]), np.float16)
+        for i in range(self.count):
+            self.of(i)[:] = generator.standard_normal(shape, np.float32)
+        names = [f"u{i}" for i in range(self.count)]
+        self.rows = pd.DataFrame({"utterance": names, "seconds": 8.0})
+        self.plain = folder / "plain"
+        print(f"{self.states.nbytes / 1e9:.2f} GB, {self.count} utterances of 8 s")
+
+    def of(self, utterance: int) -> np.ndarray:
+        return self.states[utterance * FRAMES_OF_UTTERANCE :][:FRAMES_OF_UTTERANCE]
+
+    def write(self, dtype: str = "float16") -> None:
+        part = self.folder / dtype / "part-000-of-001"
+        shutil.rmtree(part.parent, ignore_errors=True)
+        part.parent.mkdir()
+        content = Content(
+            utterances=self.rows["utterance"].tolist(),
+            num_frames=np.full(self.count, FRAMES_OF_UTTERANCE),
+            layers=list(range(LAYERS)),
+            hidden_size=SIZE,
+            frame_shift=0.02,
+            dtype=dtype,
+            fingerprint=fingerprint(backbone_sha256="", view={}, rows=self.rows),
+        )
+        with PartWriter(part.with_suffix(".zarr"), content) as writer:
+            for i in range(self.count):
+                writer.append(torch.from_numpy(self.of(i)).transpose(0, 1))
+            writer.finish(device="cpu")
+        write_receipt(part.with_suffix(".json"), part.with_suffix(".zarr"))
+
+    def write_rivals(self) -> None:
+        with h5py.File(self.folder / "all.h5", "w") as file:
+            file["states"] = self.states
+        for i in range(self.count):
+            torch.save(torch.from_numpy(self.of(i)).clone(), self.folder / f"u{i}.pt")
+
+    def open(self, dtype: str = "float16", layers: list[int] | None = None) -> Cache:
+        sets = [PartSet(self.folder / dtype, {}, [self.rows])]
+        return open_cache(sets, backbone_sha256="", layers=layers)
+
+    def sampler(self, cache: Cache) -> CropSampler:
+        return CropSampler(
+            cache,
+            np.zeros(self.count, np.int64),
+            batch_size=BATCH,
+            crop_frames=FRAMES_OF_CROP,
+            seed=0,
+        )
+
+    def crops(self, cache: Cache) -> Callable[[], object]:
+        sampler = self.sampler(cache)
+        out = sampler.batch(0).hidden_states
+        return lambda: self.read(sampler, out)
+
+    def crops_anew(self, layers: list[int] | None = None) -> Callable[[], object]:
+        """Read from a cache that was just opened, into memory that is there."""
+        out = self.sampler(self.open(layers=layers)).batch(0).hidden_states
+        return lambda: self.read(self.sampler(self.open(layers=layers)), out)
+
+    def read(self, sampler: CropSampler, out: HiddenStates) -> None:
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            for step in range(NUM_BATCHES):
+                ahead.submit(sampler.announce, step + 1)
+                sampler.batch(step, out=out)
+
+    def crops_of_rival(self, read: Read) -> Callable[[], None]:
+        out = np.zeros((BATCH, FRAMES_OF_CROP, LAYERS, SIZE), np.float16)
+        sampler = self.sampler(self.open())
+
+        def read_all() -> None:
+            for step in range(NUM_BATCHES):
+                for i, place in enumerate(zip(*sampler.places(step), strict=True)):
+                    read(*map(int, place), out[i])
+
+        return read_all
+
+
+def measure_writing(stage: Stage) -> None:
+    def write_plain() -> None:
+        stage.states.tofile(stage.plain)
+        os.sync()
+
+    def write(dtype: str) -> Callable[[], None]:
+        return lambda: (stage.write(dtype), os.sync())
+
+    report("writing, against a plain file", ratio(write_plain, write("float16")))
+    report(
+        "writing int8, against a plain file of float16",
+        ratio(write_plain, write("int8")),
     )
-    for i in range(len(rows)):
-        writer.append(states[i * FRAMES_OF_UTTERANCE :][:FRAMES_OF_UTTERANCE])
-    writer.finish(device="cpu")
-    write_receipt(part.with_suffix(".json"), part.with_suffix(".zarr"))
+
+
+def measure_warm(stage: Stage) -> None:
+    mapped = np.memmap(stage.plain, np.float16, mode="r", shape=stage.states.shape)
+    store = stage.folder / "float16" / "part-000-of-001.zarr"
+    array = zarr.open_group(store, mode="r")["hidden_states"]
+
+    def begin(row: int, start: int) -> slice:
+        first = row * FRAMES_OF_UTTERANCE + start
+        return slice(first, first + FRAMES_OF_CROP)
+
+    def of_plain(row: int, start: int, out: np.ndarray) -> None:
+        out[:] = mapped[begin(row, start)]
+
+    def of_zarr(row: int, start: int, out: np.ndarray) -> None:
+        out[:] = array[begin(row, start)]
+
+    def of_pt(row: int, start: int, out: np.ndarray) -> None:
+        whole = torch.load(stage.folder / f"u{row}.pt", weights_only=True)
+        out[:] = whole[start : start + FRAMES_OF_CROP].numpy()
+
+    with h5py.File(stage.folder / "all.h5", "r") as file:
+        dataset = file["states"]
+
+        def of_h5(row: int, start: int, out: np.ndarray) -> None:
+            dataset.read_direct(out, begin(row, start))
+
+        ours = stage.crops(stage.open())
+        for name, rival in (
+            ("a memory-mapped array", of_plain),
+            ("zarr-python", of_zarr),
+            ("h5py", of_h5),
+            ("a .pt file for each utterance", of_pt),
+        ):
+            theirs = stage.crops_of_rival(rival)
+            report(f"crops, warm, against {name}", ratio(theirs, ours))
+    loaded = stage.open()
+    loaded.load(torch.device("cpu"))
+    theirs = stage.crops_of_rival(of_plain)
+    in_memory = ratio(theirs, stage.crops(loaded))
+    report("crops, loaded, against a memory-mapped array", in_memory)
+    one = stage.crops(stage.open(layers=[6]))
+    report("one layer, warm: share of the time of all", 1 / ratio(ours, one))
+    of_int8 = stage.crops(stage.open("int8"))
+    report("int8, warm: share of the time of float16", 1 / ratio(ours, of_int8))
+
+
+def measure_cold(stage: Stage) -> None:
+    def dd() -> None:
+        blocks = ["dd", f"if={stage.plain}", "of=/dev/null", "bs=4M", "status=none"]
+        subprocess.run(blocks, check=True)
+
+    def load() -> None:
+        stage.open().load(torch.device("cpu"))
+
+    def unchecked(action: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            with mock.patch("unipool.cache.shards.check"):
+                action()
+
+        return run
+
+    share = NUM_BATCHES * BATCH * FRAMES_OF_CROP / len(stage.states)
+    read = stage.crops_anew()
+    against_dd = share * ratio(dd, read, cold=True)
+    report("crops, cold, against dd of as many bytes", against_dd)
+    report("loading a split, cold, against dd", ratio(dd, load, cold=True))
+    for name, action in (("crops", read), ("loading a split", load)):
+        with_checksums = ratio(unchecked(action), action, cold=True)
+        report(f"{name}, cold: cost of checksums", 1 - with_checksums)
+    one = stage.crops_anew(layers=[6])
+    report("one layer, cold: share of the time of all", 1 / ratio(read, one, cold=True))
+
+
+def report(name: str, ratio: float) -> None:
+    print(f"{name:48} {ratio:6.2f}", flush=True)
 
 
 def main() -> None:
@@ -72,103 +259,12 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=None)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        measure(Path(folder), options.gigabytes)
-
-
-def measure(folder: Path, gigabytes: float) -> None:
-    of_utterance = FRAMES_OF_UTTERANCE * LAYERS * SIZE * 2
-    count = max(int(gigabytes * 1e9 / of_utterance), 2)
-    total = count * FRAMES_OF_UTTERANCE
-    generator = np.random.default_rng(0)
-    states = np.empty((total, LAYERS, SIZE), np.float16)
-    for i in range(count):
-        part = generator.standard_normal(
-            (FRAMES_OF_UTTERANCE, LAYERS, SIZE), np.float32
-        )
-        states[i * FRAMES_OF_UTTERANCE :][:FRAMES_OF_UTTERANCE] = part
-    rows = pd.DataFrame({"utterance": [f"u{i}" for i in range(count)], "seconds": 8.0})
-    print(f"{states.nbytes / 1e9:.2f} GB, {count} utterances of 8 s")
-
-    plain = folder / "plain"
-    sequential = seconds(lambda: (states.tofile(plain), os.sync()))
-    ours = seconds(lambda: (write(folder, states, rows), os.sync()))
-    report("writing, against a plain file", sequential / ours)
-
-    places = [
-        (int(generator.integers(count)), int(start))
-        for start in generator.integers(
-            FRAMES_OF_UTTERANCE - FRAMES_OF_CROP, size=NUM_CROPS
-        )
-    ]
-
-    def crops(read: Callable[[int, int], np.ndarray]) -> Callable[[], None]:
-        def read_all() -> None:
-            for index, start in places:
-                np.array(read(index, start))
-
-        return read_all
-
-    mapped = np.memmap(plain, np.float16, mode="r", shape=states.shape)
-    group = zarr.open_group(folder / "part-000-of-001.zarr", mode="r")
-    with h5py.File(folder / "all.h5", "w") as file:
-        file["states"] = states
-    for i in range(count):
-        one = torch.from_numpy(states[i * FRAMES_OF_UTTERANCE :][:FRAMES_OF_UTTERANCE])
-        torch.save(one.clone(), folder / f"u{i}.pt")
-
-    def of_plain(index: int, start: int) -> np.ndarray:
-        begin = index * FRAMES_OF_UTTERANCE + start
-        return mapped[begin : begin + FRAMES_OF_CROP]
-
-    def of_zarr(index: int, start: int) -> np.ndarray:
-        begin = index * FRAMES_OF_UTTERANCE + start
-        return np.asarray(group["hidden_states"][begin : begin + FRAMES_OF_CROP])
-
-    def of_pt(index: int, start: int) -> np.ndarray:
-        whole = torch.load(folder / f"u{index}.pt", weights_only=True)
-        return whole[start : start + FRAMES_OF_CROP].numpy()
-
-    def open_again() -> Callable[[int, int], np.ndarray]:
-        cache = open_cache(folder, [rows], backbone_sha256="", view="full")
-        return lambda index, start: cache.read(index, start, start + FRAMES_OF_CROP)
-
-    with h5py.File(folder / "all.h5", "r") as file:
-
-        def of_h5(index: int, start: int) -> np.ndarray:
-            begin = index * FRAMES_OF_UTTERANCE + start
-            return file["states"][begin : begin + FRAMES_OF_CROP]
-
-        kept = open_again()
-        warm = seconds(crops(kept))
-        first = seconds(lambda: crops(open_again())(), times=1)
-        report("crops, warm, against a memory map", seconds(crops(of_plain)) / warm)
-        report("crops, warm and each checked, against that", warm / first)
-        report("crops, warm, against zarr-python", seconds(crops(of_zarr)) / warm)
-        report("crops, warm, against h5py", seconds(crops(of_h5)) / warm)
-        report("crops, warm, against a .pt file each", seconds(crops(of_pt)) / warm)
-
-    def load() -> None:
-        open_cache(folder, [rows], backbone_sha256="", view="full").load()
-
-    def read_plain() -> None:
-        np.fromfile(plain, np.float16)
-
-    report(
-        "loading a split, warm, against np.fromfile",
-        seconds(read_plain) / seconds(load),
-    )
-    if os.access("/proc/sys/vm/drop_caches", os.W_OK):
-        blocks = ["dd", f"if={plain}", "of=/dev/null", "bs=4M", "status=none"]
-        dd = seconds(lambda: subprocess.run(blocks, check=True), cold=True)
-        loading = seconds(load, cold=True)
-        report("loading a split, cold, against dd", dd / loading)
-        share = NUM_CROPS * FRAMES_OF_CROP / total
-        cold = seconds(lambda: crops(open_again())(), cold=True)
-        report("crops, cold, against dd of as many bytes", share * dd / cold)
-
-
-def report(name: str, ratio: float) -> None:
-    print(f"{name:45} {ratio:6.2f}", flush=True)
+        stage = Stage(Path(folder), options.gigabytes)
+        measure_writing(stage)
+        stage.write_rivals()
+        measure_warm(stage)
+        if os.access("/proc/sys/vm/drop_caches", os.W_OK):
+            measure_cold(stage)
 
 
 if __name__ == "__main__":

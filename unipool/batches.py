@@ -61,6 +61,15 @@ class CropSampler:
         self.crop_frames = min(crop_frames, int(cache.num_frames.max()))
         self.seed = seed
 
+    def places(
+        self, step: int
+    ) -> tuple[Int64[np.ndarray, " B"], Int64[np.ndarray, " B"]]:
+        """Draw the crops of a step: row of the split, first frame."""
+        rows = self._rows(step)
+        beyond = np.maximum(self.cache.num_frames[rows] - self.crop_frames, 0)
+        places = np.random.default_rng([self.seed, 1, step])
+        return rows, places.integers(beyond + 1)
+
     def batch(self, step: int, *, out: HiddenStates | None = None) -> CropBatch:
         """Read the batch of one step, counted from 0.
 
@@ -68,10 +77,7 @@ class CropSampler:
             step: of the training.
             out: hidden states of an earlier batch, whose memory is used again.
         """
-        places = np.random.default_rng([self.seed, 1, step])
-        rows = self._rows(step)
-        lengths = self.cache.num_frames[rows]
-        starts = places.integers(np.maximum(lengths - self.crop_frames, 0) + 1)
+        rows, starts = self.places(step)
         states = self.cache.gather(
             rows,
             starts,
@@ -79,22 +85,29 @@ class CropSampler:
             num_frames=self.crop_frames,
             out=out,
         )
+        lengths = self.cache.num_frames[rows]
         for i in np.flatnonzero(lengths < self.crop_frames):
             _repeat(states, int(i), int(lengths[i]))
         return CropBatch(states, torch.from_numpy(self.labels[rows]))
+
+    def announce(self, step: int) -> None:
+        """Have the system fetch the batch of a step from the disk."""
+        rows, starts = self.places(step)
+        self.cache.announce(rows, starts, starts + self.crop_frames)
 
     def batches(self, first: int, last: int) -> Iterator[CropBatch]:
         """Give the batches of steps ``first`` to ``last - 1``, each read one ahead.
 
         The memory of a batch is used again for the one after the next.
         """
-        with ThreadPoolExecutor(max_workers=1) as reader:
-            ahead = reader.submit(self.batch, first)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            ahead = pool.submit(self.batch, first)
             spare = None
             for step in range(first, last):
                 batch = ahead.result()
                 if step + 1 < last:
-                    ahead = reader.submit(self.batch, step + 1, out=spare)
+                    ahead = pool.submit(self.batch, step + 1, out=spare)
+                    pool.submit(self.announce, step + 2)
                 yield batch
                 spare = batch.hidden_states
 

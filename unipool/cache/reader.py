@@ -1,7 +1,7 @@
 """All parts of a split, read as one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from unipool.cache.part import (
     part_name,
     way_out,
 )
+from unipool.cache.shards import plain, runs_of
 
 
 class HiddenStates(NamedTuple):
@@ -77,7 +78,7 @@ class Cache:
                 f" {kept} are; change `layers:` of the backend, or `cache.layers` of"
                 " the backbone"
             )
-        self._stored = [kept.index(layer) for layer in self.layers]
+        self._runs = runs_of([kept.index(layer) for layer in self.layers])
         self._offsets = [part.offsets for part in parts]
         self.utterances = [name for part in parts for name in part.utterances]
         self.num_frames = np.concatenate([np.diff(part.offsets) for part in parts])
@@ -92,6 +93,11 @@ class Cache:
         self.extract_seconds = sum(part.facts["extract_seconds"] for part in parts)
         self.fingerprints = [part.facts["fingerprint"] for part in parts]
         self._device = torch.device("cpu")
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self._may_be_evicted = self.num_bytes > memory / 2
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_device": torch.device("cpu")}
 
     def load(self, device: torch.device) -> None:
         """Read everything into the memory of a device, from where it is served then.
@@ -100,8 +106,10 @@ class Cache:
             ValueError: see ``gather``.
         """
         for part in self._parts:
-            with _named(part):
+            try:
                 part.shards.load(device)
+            except (OSError, ValueError) as error:
+                raise _unreadable(part, error) from error
         self._device = device
 
     def read(
@@ -140,28 +148,55 @@ class Cache:
             ValueError: when a chunk is missing, or not as it was written.
         """
         batch = out or self._empty(len(rows), num_frames)
+        self.announce(rows, starts, stops)
+        self._read(self._places(rows, starts, stops), batch)
+        return batch
+
+    def announce(
+        self,
+        rows: Int64[np.ndarray, " B"],
+        starts: Int64[np.ndarray, " B"],
+        stops: Int64[np.ndarray, " B"],
+    ) -> None:
+        """Have the system fetch from the disk what will be gathered; do not wait."""
+        for part, first, count in self._places(rows, starts, stops):
+            with suppress(OSError, ValueError):  # they are told when it is gathered
+                part.shards.announce(
+                    first, first + count, self._runs, again=self._may_be_evicted
+                )
+
+    def _places(
+        self,
+        rows: Int64[np.ndarray, " B"],
+        starts: Int64[np.ndarray, " B"],
+        stops: Int64[np.ndarray, " B"],
+    ) -> list[tuple[Part, int, int]]:
+        """Give part, first frame and number of frames of each."""
         counts = np.minimum(stops, self.num_frames[rows]) - starts
-        places = [
+        return [
             (self._parts[part], int(self._offsets[part][row] + start), int(count))
             for part, row, start, count in zip(
                 self._part_of[rows], self._row_of[rows], starts, counts, strict=True
             )
         ]
-        for part, first, count in places:
-            with _named(part):
-                part.shards.announce(first, first + count)
+
+    def _read(self, places: list[tuple[Part, int, int]], batch: HiddenStates) -> None:
+        all_values = plain(batch.values)
+        all_scales = None if batch.scales is None else plain(batch.scales)
+        num_frames = all_values.shape[2]
         for i, (part, first, count) in enumerate(places):
-            values, scales = batch.values[i], None
-            values[:, count:] = 0
-            if batch.scales is not None and batch.chunk_of_frame is not None:
-                scales = batch.scales[i]
+            values = all_values[i, :, :count]
+            if count < num_frames:
+                all_values[i, :, count:] = 0
+            scales = None if all_scales is None else all_scales[i]
+            if batch.chunk_of_frame is not None:
                 frames = torch.arange(num_frames).clamp_max(max(count - 1, 0))
-                batch.chunk_of_frame[i] = (
-                    frames + first % self._chunk_frames
-                ) // self._chunk_frames
-            with _named(part):
-                part.shards.read(first, self._stored, values[:, :count], scales)
-        return batch
+                frames += first % self._chunk_frames
+                batch.chunk_of_frame[i] = frames // self._chunk_frames
+            try:
+                part.shards.read(first, self._runs, values, scales)
+            except (OSError, ValueError) as error:
+                raise _unreadable(part, error) from error
 
     def _empty(self, num_utterances: int, num_frames: int) -> HiddenStates:
         shape = (num_utterances, self.num_layers, num_frames, self.hidden_size)
@@ -176,16 +211,11 @@ class Cache:
         )
 
 
-@contextmanager
-def _named(part: Part) -> Iterator[None]:
-    """Say of an error which part it is about, and how that is made again."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{part.receipt.with_suffix('.zarr')}: cannot be read ({error});"
-            f" {way_out(part.receipt)}"
-        ) from error
+def _unreadable(part: Part, error: Exception) -> ValueError:
+    return ValueError(
+        f"{part.receipt.with_suffix('.zarr')}: cannot be read ({error});"
+        f" {way_out(part.receipt)}"
+    )
 
 
 class PartSet(NamedTuple):

@@ -1,8 +1,10 @@
 """Read the shards of one part: from mapped files, or from memory."""
 
+import ctypes
 import mmap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,20 @@ from unipool.cache.layout import (
     scales_file,
     shard_file,
 )
+
+_C = ctypes.CDLL(None)
+
+Runs = list[tuple[slice, slice]]
+"""Layers, as runs of neighbours: where they go, where they are."""
+
+
+def runs_of(layers: list[int]) -> Runs:
+    """Divide layers into runs of neighbours."""
+    breaks = [i for i in range(1, len(layers)) if layers[i] != layers[i - 1] + 1]
+    return [
+        (slice(begin, end), slice(layers[begin], layers[end - 1] + 1))
+        for begin, end in zip([0, *breaks], [*breaks, len(layers)], strict=True)
+    ]
 
 
 class Shards:
@@ -69,20 +85,30 @@ class Shards:
                 return number
         return len(self)
 
-    def announce(self, first: int, last: int) -> None:
-        """Have the system fetch frames ``first`` to ``last - 1`` from the disk."""
-        for number, start, stop in self._chunks(first, last):
-            self._shard(number).announce(start, stop)
+    def announce(self, first: int, last: int, runs: Runs, *, again: bool) -> None:
+        """Have the system fetch frames ``first`` to ``last - 1`` from the disk.
 
-    def read(
-        self, first: int, layers: list[int], values: Tensor, scales: Tensor | None
-    ) -> None:
+        Args:
+            first: frame of the part.
+            last: the one behind the last.
+            runs: layers, of those that are stored.
+            again: also what was read before.
+        """
+        size, in_shard = self.layout.chunk_frames, self.layout.chunks_in_shard
+        begin, end = first // size, -(-last // size)
+        for number in range(begin // in_shard, -(-end // in_shard)):
+            start = max(begin - number * in_shard, 0)
+            stop = min(end - number * in_shard, in_shard)
+            self._shard(number).announce(start, stop, runs, again=again)
+
+    def read(self, first: int, runs: Runs, values: Any, scales: Any) -> None:
         """Copy frames from ``first`` on.
 
         Args:
             first: frame of the part.
-            layers: which of those that are stored.
-            values: (L, T, D), takes so many frames; on the device of the shards.
+            runs: layers, of those that are stored.
+            values: (L, T, D), takes so many frames; an array, or a tensor on the GPU
+                that the shards were loaded to.
             scales: (L, chunks, D), takes those of int8 for each chunk touched.
 
         Raises:
@@ -93,24 +119,16 @@ class Shards:
         last = first + values.shape[1]
         for chunk in range(first // size, -(-last // size)):
             shard, within = self._shard(chunk // in_shard), chunk % in_shard
-            shard.check(within, layers)
+            shard.check(within, runs)
             start = max(first, chunk * size)
             stop = min(last, (chunk + 1) * size)
             of_chunk = shard.chunks[within, :, start - chunk * size :]
-            place = values[:, start - first : stop - first]
-            for where, layer in _runs(layers):
-                place[where] = of_chunk[layer, : stop - start]
+            for where, layers in runs:
+                target = values[where, start - first : stop - first]
+                target[:] = of_chunk[layers, : stop - start]
                 if scales is not None:
-                    scales[where, chunk - first // size] = shard.scales[within, layer]
-
-    def _chunks(self, first: int, last: int) -> list[tuple[int, int, int]]:
-        """Give, shard by shard, the chunks that hold some frames."""
-        size, in_shard = self.layout.chunk_frames, self.layout.chunks_in_shard
-        begin, end = first // size, -(-last // size)
-        return [
-            (n, max(begin - n * in_shard, 0), min(end - n * in_shard, in_shard))
-            for n in range(begin // in_shard, -(-end // in_shard))
-        ]
+                    target = scales[where, chunk - first // size]
+                    target[:] = shard.scales[within, layers]
 
     def _shard(self, number: int) -> "_Shard":
         if number not in self._opened:
@@ -125,15 +143,6 @@ class Shards:
         return _Shard(self._store, number, self.layout, num_chunks)
 
 
-def _runs(layers: list[int]) -> list[tuple[slice, slice]]:
-    """Divide layers into runs of neighbours: where they go, where they are."""
-    breaks = [i for i in range(1, len(layers)) if layers[i] != layers[i - 1] + 1]
-    return [
-        (slice(begin, end), slice(layers[begin], layers[end - 1] + 1))
-        for begin, end in zip([0, *breaks], [*breaks, len(layers)], strict=True)
-    ]
-
-
 class _Shard:
     """One file, mapped.
 
@@ -144,60 +153,95 @@ class _Shard:
         num_chunks: of frames, in this shard.
 
     Attributes:
-        chunks: (chunks, L, frames of a chunk, D).
-        scales: (chunks, L, D) of int8, else empty.
+        chunks: (chunks, L, frames of a chunk, D), an array, or a tensor on a GPU.
+        scales: (chunks, L, D) of int8, likewise; else None.
     """
+
+    chunks: Any
+    scales: Any = None
 
     def __init__(
         self, store: Path, number: int, layout: Layout, num_chunks: int
     ) -> None:
         index = layout.index_of(num_chunks)
-        with shard_file(store, number).open("rb") as file:
-            # A private map: torch wants memory that it could write to.
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        content = np.frombuffer(self._map, np.uint8)
         size = layout.num_bytes(num_chunks)
-        if len(content) != size + len(index) or (content[size:] != index).any():
+        self._file = shard_file(store, number)
+        if self._file.stat().st_size != size + len(index):
+            raise ValueError("a shard is cut short, or longer than it was written")
+        # Mapped; the file itself is closed again, for there may be thousands.
+        whole = torch.from_file(
+            str(self._file), shared=False, size=size + len(index), dtype=torch.uint8
+        )
+        if (whole[size:].numpy() != index).any():
             raise ValueError("a shard's index is not as it was written")
         self._layout = layout
-        self._content: Bytes = content[:size]
-        self.chunks = layout.chunks(torch.from_numpy(self._content))
-        self.scales = torch.empty(0)
+        self._content: Bytes | None = whole[:size].numpy()
+        self.chunks = layout.chunks(whole[:size]).numpy()
+        self._address = self._content.ctypes.data
         if layout.dtype is torch.int8:
             scales = np.fromfile(scales_file(store, number), np.uint8)
             check(scales, "the file of scales")
             shape = (layout.chunks_in_shard, layout.num_layers, layout.hidden_size)
-            plain = scales[:-CRC_BYTES].view("<f2").reshape(shape)
-            self.scales = torch.from_numpy(plain)
+            self.scales = scales[:-CRC_BYTES].view("<f2").reshape(shape)
+        self._all_layers = runs_of(list(range(layout.num_layers)))
         self._unchecked = np.ones((num_chunks, layout.num_layers), bool)
 
-    def announce(self, start: int, stop: int) -> None:
-        """Have the system fetch chunks ``start`` to ``stop - 1``, once."""
-        if self._unchecked[start:stop].any():
-            begin = self._layout.num_bytes(start) // mmap.PAGESIZE * mmap.PAGESIZE
-            length = self._layout.num_bytes(stop) - begin
-            self._map.madvise(mmap.MADV_WILLNEED, begin, length)
+    def announce(self, start: int, stop: int, runs: Runs, *, again: bool) -> None:
+        """Have the system fetch chunks ``start`` to ``stop - 1`` of some layers."""
+        new = any(self._unchecked[start:stop, run].any() for _, run in runs)
+        if self._content is None or not (new or again):
+            return
+        size, of_all = self._layout.chunk_bytes, self._layout.num_bytes(1)
+        if runs == self._all_layers:
+            begin, length = start * of_all, (stop - start) * of_all
+            _advise(self._address + begin, length, mmap.MADV_WILLNEED)
+            return
+        for chunk in range(start, stop):
+            for _, run in runs:
+                begin = self._address + chunk * of_all + run.start * size
+                _advise(begin, (run.stop - run.start) * size, mmap.MADV_WILLNEED)
 
-    def check(self, chunk: int, layers: list[int]) -> None:
+    def check(self, chunk: int, runs: Runs) -> None:
         """Hold chunks against their checksums, each when it is first read."""
-        for layer in layers:
-            if self._unchecked[chunk, layer]:
+        for _, run in runs:
+            if not self._unchecked[chunk, run].any():
+                continue
+            assert self._content is not None
+            for layer in range(run.start, run.stop):
                 begin = self._layout.num_bytes(chunk) + layer * self._layout.chunk_bytes
                 content = self._content[begin : begin + self._layout.chunk_bytes]
                 check(content, f"chunk {chunk} of layer {layer}")
-                self._unchecked[chunk, layer] = False
+            self._unchecked[chunk, run] = False
 
     def check_all(self) -> None:
         """Hold all chunks against their checksums."""
-        self._map.madvise(mmap.MADV_SEQUENTIAL)
+        assert self._content is not None
+        _advise(self._address, len(self._content), mmap.MADV_SEQUENTIAL)
         for chunk in range(len(self._unchecked)):
-            self.check(chunk, list(range(self._layout.num_layers)))
+            self.check(chunk, self._all_layers)
 
     def load(self, device: torch.device) -> None:
         """Move it from the file into the memory of a device."""
-        self._map.madvise(mmap.MADV_WILLNEED)
-        self.check_all()
-        content = torch.from_numpy(self._content).to(device, copy=True)
-        self.chunks = self._layout.chunks(content)
-        self.scales = self.scales.to(device)
-        del self._content, self._map
+        assert self._content is not None
+        row = self._layout.num_bytes(1)
+        self._content = np.empty_like(self._content)
+        with self._file.open("rb", buffering=0) as file:
+            for chunk in range(len(self._unchecked)):
+                file.readinto(self._content[chunk * row : (chunk + 1) * row].data)
+                self.check(chunk, self._all_layers)
+        content = torch.from_numpy(self._content).to(device)
+        self.chunks = plain(self._layout.chunks(content))
+        if self.scales is not None:
+            self.scales = plain(torch.from_numpy(self.scales).to(device))
+        self._content = None
+
+
+def plain(tensor: Tensor) -> Any:
+    """Give a tensor in the memory of the host as an array: small copies are faster."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+
+
+def _advise(first: int, length: int, advice: int) -> None:
+    """Tell the system how mapped memory will be read (Python's lock is let go of)."""
+    page = first // mmap.PAGESIZE * mmap.PAGESIZE
+    _C.madvise(ctypes.c_void_p(page), ctypes.c_size_t(first + length - page), advice)

@@ -24,8 +24,8 @@ from unipool.cache.part import (
 BYTES_IN_SHARD = 256 * 2**20
 """Two shards are held in memory, one filled while the other is written."""
 
-FRAMES_IN_CHUNK = {"float16": 100, "int8": 200}
-"""2 s and 4 s of one layer: 154 kB for a base encoder."""
+FRAMES_IN_CHUNK = {"float16": 50, "int8": 150}
+"""1 s and 3 s of one layer: 77 and 115 kB for a base encoder."""
 
 
 class Content(NamedTuple):
