@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unipool"
 
 NOUNS = {"manifest", "trials", "cache", "checkpoint", "embeddings"}
-VERBS = {"prepare", "fetch", "extract", "train", "embed", "score", "tabulate"}
+VERBS = {"prepare", "fetch", "plan", "extract", "train", "embed", "score", "tabulate"}
 DOORS = {
     "zarr": {"cache"},
     "google_crc32c": {"cache"},

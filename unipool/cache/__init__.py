@@ -13,25 +13,39 @@ A reader MUST refuse a part without receipt, with another fingerprint or format 
 or whose files are not all there: a chunk that is missing is never zeros.
 """
 
+from unipool.cache.inventory import FoundSet, damage_of, find_sets, remove_part
+from unipool.cache.layout import DTYPES
 from unipool.cache.part import (
     LAYER_MEANING,
     fingerprint,
     is_whole,
     write_receipt,
 )
-from unipool.cache.reader import Cache, HiddenStates, PartSet, open_cache
+from unipool.cache.reader import (
+    Cache,
+    HiddenStates,
+    PartSet,
+    is_there,
+    open_cache,
+)
 from unipool.cache.store import Content
 from unipool.cache.writer import PartWriter
 
 __all__ = [
+    "DTYPES",
     "LAYER_MEANING",
     "Cache",
     "Content",
+    "FoundSet",
     "HiddenStates",
     "PartSet",
     "PartWriter",
+    "damage_of",
+    "find_sets",
     "fingerprint",
+    "is_there",
     "is_whole",
     "open_cache",
+    "remove_part",
     "write_receipt",
 ]

@@ -48,7 +48,7 @@ class ShardBuffer:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         num_bytes = layout.num_bytes(layout.chunks_in_shard)
-        self._content = torch.zeros(num_bytes, dtype=torch.uint8)
+        self._content = torch.empty(num_bytes, dtype=torch.uint8)
         self._chunks = layout.chunks(self._content)
         self._staged = torch.empty(
             (layout.num_layers, layout.chunk_frames, layout.hidden_size),

@@ -145,7 +145,7 @@ def open_part(receipt: Path, expected: str) -> Part:
             changed since it was written.
     """
     store = receipt.with_suffix(".zarr")
-    facts = _read_receipt(receipt)
+    facts = read_receipt(receipt)
     if facts["fingerprint"] != expected:
         raise ValueError(
             f"{receipt}: made from another backbone or manifest (fingerprint"
@@ -175,7 +175,13 @@ def open_part(receipt: Path, expected: str) -> Part:
         ) from error
 
 
-def _read_receipt(receipt: Path) -> dict[str, Any]:
+def read_receipt(receipt: Path) -> dict[str, Any]:
+    """Read what a receipt says, after checking that it is one.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        ValueError: when it is of another format, or was changed.
+    """
     if not receipt.exists():
         raise FileNotFoundError(
             f"{receipt}: this part of the cache is not there; {way_out(receipt)}"

@@ -255,3 +255,21 @@ def open_cache(
             )
             parts.append(open_part(receipt, expected))
     return Cache(parts, layers)
+
+
+def is_there(
+    folder: Path,
+    part: int,
+    num_parts: int,
+    rows: pd.DataFrame,
+    *,
+    backbone_sha256: str,
+    view: dict[str, Any],
+) -> bool:
+    """Say whether a part is finished, and of what is expected."""
+    expected = fingerprint(backbone_sha256=backbone_sha256, view=view, rows=rows)
+    try:
+        open_part(folder / f"{part_name(part, num_parts)}.json", expected)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -76,11 +76,19 @@ class Shards:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(load_one, range(len(self))))
 
+    def check(self, number: int) -> None:
+        """Hold all of a shard against its checksums.
+
+        Raises:
+            ValueError, OSError: see ``read``.
+        """
+        self._open(number).check_all()
+
     def count_whole(self) -> int:
         """Count the shards before the first that is missing or damaged."""
         for number in range(len(self)):
             try:
-                self._open(number).check_all()
+                self.check(number)
             except (OSError, ValueError):
                 return number
         return len(self)

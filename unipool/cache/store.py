@@ -21,7 +21,7 @@ from unipool.cache.part import (
     array_of,
 )
 
-BYTES_IN_SHARD = 256 * 2**20
+BYTES_IN_SHARD = 128 * 2**20
 """Two shards are held in memory, one filled while the other is written."""
 
 FRAMES_IN_CHUNK = {"float16": 50, "int8": 150}

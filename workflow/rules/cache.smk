@@ -6,6 +6,7 @@ REQUIRED INPUTS:
 OUTPUTS:
     results/backbones/{backbone}/backbone.json
     {cache_dir}/{backbone}/{corpus}/{split}/{view}/part-{part}-of-{num_parts}.json
+    results/plan.csv
 
 The Zarr stores and the model files lie beside these, at paths that are no outputs:
 Snakemake deletes the outputs of a job that failed or starts again.
@@ -56,3 +57,28 @@ rule extract:
         machine=lambda wildcards, threads: config["machine"],
     script:
         "../scripts/extract.py"
+
+
+rule plan:
+    """Reckon what the cache of the grid takes; refuse it when it does not fit."""
+    input:
+        manifests=sorted({str(planned["manifest"]) for planned in sets_of_grid()}),
+        backbones=sorted(
+            {f"{planned['backbone']}/backbone.json" for planned in sets_of_grid()}
+        ),
+    output:
+        table="results/plan.csv",
+    log:
+        "logs/plan/plan.log",
+    benchmark:
+        "benchmarks/plan/plan.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    resources:
+        gpu=gpus_of_job(),
+    params:
+        sets=lambda wildcards, input: sets_of_grid(),
+        cache_dir=config["cache_dir"],
+        machine=lambda wildcards, threads: config["machine"],
+    script:
+        "../scripts/plan.py"

@@ -210,6 +210,29 @@ def cache_needed(wildcards, corpus, split, product, view="full"):
     return [file for file in files if Path(file).exists()]
 
 
+def sets_of_grid():
+    """All that the grid caches, as the keyword arguments of PlannedSet."""
+    sets = {}
+    for block in config["grid"]:
+        trials = [config["corpora"][block["train"]]["valid_trials"], *block["test"]]
+        listed = [config["trials"][name] for name in trials]
+        wanted = [(block["train"], "train", block["view"])]
+        wanted += [(trials["corpus"], trials["split"], "full") for trials in listed]
+        for backbone in block["backbones"]:
+            for corpus, split, view in wanted:
+                for name, definition in part_sets(view).items():
+                    sets[backbone, corpus, split, name] = dict(
+                        manifest=Path(MANIFEST.format(corpus=corpus)),
+                        corpus=corpus,
+                        split=split,
+                        num_parts=num_parts(corpus, split),
+                        backbone=Path(BACKBONE.format(backbone=backbone)).parent,
+                        view=name,
+                        definition=definition,
+                    )
+    return list(sets.values())
+
+
 def train_cache(wildcards):
     view = train_view(wildcards)
     return cache_needed(wildcards, wildcards.train_corpus, "train", MODEL, view)

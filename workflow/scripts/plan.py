@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from unipool.log import job_log
+from unipool.plan import PlannedSet, plan
+
+machine = snakemake.params.machine
+with job_log(snakemake.log[0], "plan"):
+    plan(
+        sets=[PlannedSet(**planned) for planned in snakemake.params.sets],
+        cache_dir=Path(snakemake.params.cache_dir),
+        table=Path(snakemake.output.table),
+        max_batch_seconds=machine["max_batch_seconds"],
+        device=machine["device"],
+        num_threads=snakemake.threads,
+    )
