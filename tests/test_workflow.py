@@ -263,6 +263,82 @@ def test_killed_and_started_again_it_ends_in_the_same_scores(finished, project):
     assert (project / "results" / "table.csv").exists()
 
 
+def test_views_layers_and_int8_through_the_whole_way(project):
+    write_corpus(project / "noise" / "music", speakers=1, utterances=2)
+    views = {
+        "pieces": {"crops": {"count": 2, "seconds": 0.5, "seed": 0}},
+        "noisy": {
+            "augmented": {
+                "copies": 2,
+                "noise": "noise",
+                "speed": [0.9, 1.1],
+                "seed": 0,
+            }
+        },
+    }
+    backbones = CONFIG["backbones"] | {
+        "small": CONFIG["backbones"]["tiny"]
+        | {"cache": {"layers": [0, 2], "dtype": "int8"}}
+    }
+    backends = CONFIG["backends"] | {"one-layer": CONFIG["backends"]["mean"]}
+    backends["one-layer"] = backends["one-layer"] | {"layers": [2]}
+    block = CONFIG["grid"][0] | {"backends": ["one-layer"]}
+    grid = [
+        block | {"backbones": ["tiny", "small"]},
+        block | {"view": "pieces"},
+        block | {"view": "noisy"},
+    ]
+    write_config(
+        project,
+        changed(views=views, backbones=backbones, backends=backends, grid=grid),
+    )
+
+    run = snakemake(project, "results/table.csv", "results/plan.csv")
+    again = snakemake(project, "results/table.csv", "results/plan.csv")
+
+    assert run.returncode == 0, run.stderr + run.stdout
+    assert "Nothing to be done" in again.stderr + again.stdout
+    table = pd.read_csv(project / "results" / "table.csv")
+    assert len(table) == 4
+    assert set(table["view"]) == {"full", "pieces", "noisy"}
+    sizes = table.groupby(["view", "backbone"])["cache_bytes"].first()
+    assert sizes["full", "small"] * 3 == sizes["full", "tiny"]  # 2 of 3 layers, halved
+    assert sizes["noisy", "tiny"] > 1.5 * sizes["full", "tiny"]
+    runs = project / "results/runs"
+    info = json.loads(
+        (runs / "own@noisy/tiny/one-layer/seed-0/model.json").read_text("utf-8")
+    )
+    assert info["layers"] == [2]
+    assert info["num_speakers"] > 4  # another speed is another speaker
+    assert (project / "cache/tiny/own/train/noisy-2/part-001-of-002.json").exists()
+    plan = pd.read_csv(project / "results" / "plan.csv")
+    assert set(plan["view"]) == {"full", "pieces", "noisy-1", "noisy-2"}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"views": {"v": {"crops": {"count": 1}}}}, "views.v.crops.seconds: missing"),
+        (
+            {"views": {"full": {"crops": {"count": 1, "seconds": 1, "seed": 0}}}},
+            "views.full: is there already, whole utterances; choose another name",
+        ),
+        (
+            {"grid": [CONFIG["grid"][0] | {"view": "nowhere"}]},
+            "grid[0].view: 'nowhere' is not defined under views",
+        ),
+    ],
+)
+def test_a_mistake_in_a_view_is_named(tmp_path, section, message):
+    write_config(tmp_path, changed(**section))
+
+    run = snakemake(tmp_path, "-n", "results/table.csv")
+
+    said = run.stderr + run.stdout
+    assert message in said
+    assert "Traceback" not in said
+
+
 def test_a_mistake_in_the_config_stops_before_any_job(tmp_path):
     train = CONFIG["train"] | {"crop_secs": 3}
     write_config(tmp_path, changed(train=train))

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     of_cache = commands.add_parser("cache", help="list, verify or remove what is there")
     verbs = of_cache.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
-        ("list", _list, "what is there, whether it is finished, which runs used it"),
+        ("list", _list, "what is there, whether it is finished, how many runs used it"),
         ("verify", _verify, "read all of it; name what is damaged and what mends it"),
         ("remove", _remove, "delete parts; finished runs do not miss them"),
     ):
@@ -100,7 +100,7 @@ def _list(options: argparse.Namespace) -> int:
     _show(table)
     _say(
         f"{table['GB'].sum():.3f} GB in {options.cache_dir}. runs: finished ones that"
-        " were made from it; they do not need it any more."
+        " were trained with it; they do not need it any more."
     )
     return 0
 
@@ -158,7 +158,7 @@ def _chosen(options: argparse.Namespace) -> list[FoundSet]:
 
 
 def _runs_of_caches() -> Counter[str]:
-    """Count the finished runs that were made from each set of parts."""
+    """Count the finished runs that were trained with each set of parts."""
     used: Counter[str] = Counter()
     for model in Path("results/runs").glob("*/*/*/*/model.json"):
         for name in json.loads(model.read_text("utf-8"))["caches"]:

@@ -15,19 +15,15 @@ or whose files are not all there: a chunk that is missing is never zeros.
 
 from unipool.cache.inventory import FoundSet, damage_of, find_sets, remove_part
 from unipool.cache.layout import DTYPES
+from unipool.cache.opening import PartSet, is_there, open_cache
 from unipool.cache.part import (
     LAYER_MEANING,
     fingerprint,
     is_whole,
     write_receipt,
 )
-from unipool.cache.reader import (
-    Cache,
-    HiddenStates,
-    PartSet,
-    is_there,
-    open_cache,
-)
+from unipool.cache.reader import Cache
+from unipool.cache.states import HiddenStates
 from unipool.cache.store import Content
 from unipool.cache.writer import PartWriter
 

@@ -2,46 +2,18 @@
 
 import os
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
-from jaxtyping import Float16, Float32, Int64
+from jaxtyping import Float16, Int64
 from torch import Tensor
 
 from unipool.cache.part import (
     Part,
-    fingerprint,
-    open_part,
-    part_name,
     way_out,
 )
 from unipool.cache.shards import plain, runs_of
-
-
-class HiddenStates(NamedTuple):
-    """What is stored of some utterances, (B, L, T, D), to be widened where it is used.
-
-    Attributes:
-        values: float16, or int8 with
-        scales: float16 (B, L, chunks, D), and
-        chunk_of_frame: (B, T), which of them is a frame's.
-    """
-
-    values: Tensor
-    scales: Tensor | None
-    chunk_of_frame: Int64[Tensor, "B T"] | None
-
-    def to(self, device: torch.device) -> Float32[Tensor, "B L T D"]:
-        """Move them to a device, and there make them float32."""
-        values = self.values.to(device).float()
-        if self.scales is None or self.chunk_of_frame is None:
-            return values
-        scales = self.scales.to(device).float()
-        chunk = self.chunk_of_frame.to(device)[:, None, :, None]
-        return values.mul_(torch.take_along_dim(scales, chunk, dim=2))
+from unipool.cache.states import HiddenStates
 
 
 class Cache:
@@ -216,60 +188,3 @@ def _unreadable(part: Part, error: Exception) -> ValueError:
         f"{part.receipt.with_suffix('.zarr')}: cannot be read ({error});"
         f" {way_out(part.receipt)}"
     )
-
-
-class PartSet(NamedTuple):
-    """The parts of one view of a split.
-
-    Args:
-        folder: ``{cache_dir}/{backbone}/{corpus}/{split}/{view}``.
-        view: what of the audio was encoded, see ``fingerprint``.
-        rows_of_parts: for each part, its utterances.
-    """
-
-    folder: Path
-    view: dict[str, Any]
-    rows_of_parts: list[pd.DataFrame]
-
-
-def open_cache(
-    sets: list[PartSet], *, backbone_sha256: str, layers: list[int] | None = None
-) -> Cache:
-    """Open the parts of a split, after checking that they are what is expected.
-
-    Args:
-        sets: all parts of one view each.
-        backbone_sha256: see ``fingerprint``.
-        layers: see ``Cache``.
-
-    Raises:
-        FileNotFoundError: when a part or a file of it is missing.
-        ValueError: when a part is of another backbone, manifest or format version.
-    """
-    parts = []
-    for folder, view, rows_of_parts in sets:
-        for part, rows in enumerate(rows_of_parts):
-            receipt = folder / f"{part_name(part, len(rows_of_parts))}.json"
-            expected = fingerprint(
-                backbone_sha256=backbone_sha256, view=view, rows=rows
-            )
-            parts.append(open_part(receipt, expected))
-    return Cache(parts, layers)
-
-
-def is_there(
-    folder: Path,
-    part: int,
-    num_parts: int,
-    rows: pd.DataFrame,
-    *,
-    backbone_sha256: str,
-    view: dict[str, Any],
-) -> bool:
-    """Say whether a part is finished, and of what is expected."""
-    expected = fingerprint(backbone_sha256=backbone_sha256, view=view, rows=rows)
-    try:
-        open_part(folder / f"{part_name(part, num_parts)}.json", expected)
-    except (OSError, ValueError):
-        return False
-    return True
