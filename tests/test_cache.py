@@ -130,7 +130,7 @@ def test_a_layer_that_is_not_kept_is_an_error(folder):
 
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_int8_is_as_near_as_its_scales_allow(tmp_path, monkeypatch, in_memory):
-    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 200 * 3 * 4)
+    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 150 * 3 * 4)
     for part in (0, 1):
         write_part(tmp_path, part, "int8")
     cache = open_both(tmp_path)
@@ -142,8 +142,8 @@ def test_int8_is_as_near_as_its_scales_allow(tmp_path, monkeypatch, in_memory):
         all_frames = torch.from_numpy(written(part)).transpose(0, 1)
         first = sum(LENGTHS[part][:i])
         for t in range(states.shape[1]):
-            chunk = (first + t) // 200
-            largest = all_frames[:, chunk * 200 :][:, :200].abs().amax(1).float()
+            chunk = (first + t) // 150
+            largest = all_frames[:, chunk * 150 :][:, :150].abs().amax(1).float()
             read = cache.read(index, t, t + 1)[:, 0].float()
             difference = (read - states[:, t].float()).abs()
             assert (difference <= 0.505 * largest / 127 + 1e-3 * read.abs()).all()
@@ -151,10 +151,10 @@ def test_int8_is_as_near_as_its_scales_allow(tmp_path, monkeypatch, in_memory):
 
 def test_int8_takes_half_the_bytes(tmp_path):
     content = {
-        dtype: Content(["u"], np.array([4000]), [0, 1], 64, 0.02, dtype, "f")
+        dtype: Content(["u"], np.array([12_000]), [0, 1], 64, 0.02, dtype, "f")
         for dtype in ("float16", "int8")
     }
-    states = torch.randn(2, 4000, 64).half()
+    states = torch.randn(2, 12_000, 64).half()
     stored = {}
     for dtype in content:
         with PartWriter(tmp_path / f"{dtype}.zarr", content[dtype]) as part_writer:
@@ -172,8 +172,8 @@ def test_the_format_is_as_documented(folder):
 
     assert group["hidden_states"].dtype == np.float16
     assert group["hidden_states"].shape == (131, 3, 4)
-    assert group["hidden_states"].chunks == (100, 1, 4)
-    assert group["hidden_states"].shards == (200, 3, 4)
+    assert group["hidden_states"].chunks == (50, 1, 4)
+    assert group["hidden_states"].shards == (150, 3, 4)
     assert np.array_equal(group["hidden_states"][:], written(0))
     assert group["offsets"].dtype == np.int64
     assert group["offsets"][:].tolist() == [0, 3, 4, 124, 131]
@@ -191,17 +191,17 @@ def test_the_format_is_as_documented(folder):
 
 
 def test_the_format_of_int8_is_as_documented(tmp_path, monkeypatch):
-    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 200 * 3 * 4)
+    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 150 * 3 * 4)
     store = write_part(tmp_path, 1, "int8")  # 252 frames
 
     group = zarr.open_group(store, mode="r")
 
     assert group["hidden_states"].dtype == np.int8
-    assert group["hidden_states"].chunks == (200, 1, 4)
-    assert group["hidden_states"].shards == (200, 3, 4)
+    assert group["hidden_states"].chunks == (150, 1, 4)
+    assert group["hidden_states"].shards == (150, 3, 4)
     assert group["scales"].dtype == np.float16
     assert group["scales"].shape == (2, 3, 4)
-    scales = group["scales"][:].astype(np.float32)[np.arange(252) // 200]
+    scales = group["scales"][:].astype(np.float32)[np.arange(252) // 150]
     states = group["hidden_states"][:] * scales
     largest = np.abs(written(1)).max()
     assert np.abs(states - written(1)).max() < 0.01 * largest

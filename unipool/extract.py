@@ -194,12 +194,14 @@ class _Batches:
         return [states_of[i] for i in range(len(waveforms))]
 
     def check(self, waveforms: list[Waveform]) -> None:
-        """Hold some that are encoded together against each alone."""
+        """Hold two of different length, encoded together, against each alone."""
+        if len(waveforms) == 1:
+            return
         by_length = sorted(waveforms, key=len)
-        some = [by_length[0], by_length[len(by_length) // 2], by_length[-1]]
+        some = [by_length[0], by_length[-(-len(by_length) // 4)]]
         while True:
-            batch = self._last_that_fit(list(range(3)), some)
-            if len(batch) == 1 or len(waveforms) == 1:
+            batch = self._last_that_fit([0, 1], some)
+            if len(batch) == 1:
                 return
             try:
                 return self.encoder.check_batching([some[i] for i in batch])

@@ -148,9 +148,7 @@ class Backbone:
             arguments["attention_mask"] = mask.long().to(self.device)
             self._padding.announce(
                 frames=torch.tensor(frames, device=self.device),
-                in_group_norm=torch.tensor(
-                    [count(size) for size in sizes], device=self.device
-                ),
+                in_group_norm=[count(size) for size in sizes],
             )
         with warnings.catch_warnings():
             # Of transformers' own making: WavLM's attention gets two kinds of mask.

@@ -22,7 +22,7 @@ class Padding:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._in_group_norm: Int64[Tensor, " B"] | None = None
+        self._in_group_norm: list[int] | None = None
         self._real: Bool[Tensor, "B 1 T"] | None = None
         extractor = getattr(model, "feature_extractor", nn.Module())
         for block in getattr(extractor, "conv_layers", []):
@@ -36,7 +36,7 @@ class Padding:
                 module.register_forward_pre_hook(self._clear)
 
     def announce(
-        self, *, frames: Int64[Tensor, " B"], in_group_norm: Int64[Tensor, " B"]
+        self, *, frames: Int64[Tensor, " B"], in_group_norm: list[int]
     ) -> None:
         """Say how many real frames each utterance of the next batch has.
 
@@ -51,15 +51,16 @@ class Padding:
     def normalise(
         self, frames: Float[Tensor, "B C T"], norm: nn.GroupNorm
     ) -> Float[Tensor, "B C T"]:
-        """Normalise each channel over the real frames of each utterance."""
+        """Normalise each channel over the real frames of each utterance, in place."""
         assert self._in_group_norm is not None
-        count = self._in_group_norm[:, None, None]
-        real = torch.arange(frames.shape[2], device=frames.device) < count
-        mean = (frames * real).sum(dim=2, keepdim=True) / count
-        centred = frames - mean
-        variance = (centred.square() * real).sum(dim=2, keepdim=True) / count
-        scaled = centred * torch.rsqrt(variance + norm.eps)
-        return scaled * norm.weight[:, None] + norm.bias[:, None]
+        for one, count in zip(frames, self._in_group_norm, strict=True):
+            real = one[None, :, :count]
+            real.copy_(
+                nn.functional.group_norm(
+                    real, norm.num_groups, norm.weight, norm.bias, norm.eps
+                )
+            )
+        return frames
 
     def _clear(self, _: nn.Module, inputs: Any) -> Any:
         (frames,) = inputs
