@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/set-up
+# What changed its meaning between the versions that pyproject.toml allows.
+OLDEST := $(VENV)/transformers-4.57
 
-.PHONY: table test check clean help
+.PHONY: table test test-oldest check clean help
 
 table: $(SETUP)  ## fill results/table.csv (the demo, unless config.yaml says otherwise)
 	$(BIN)/snakemake --cores all results/table.csv
@@ -12,6 +14,10 @@ table: $(SETUP)  ## fill results/table.csv (the demo, unless config.yaml says ot
 
 test: $(SETUP)  ## run the tests
 	$(BIN)/python -m pytest
+
+test-oldest: $(OLDEST)  ## run the tests of the encoders on the oldest transformers
+	PYTHONPATH=$(OLDEST) $(BIN)/python -c "import transformers as t; print(t.__version__)"
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/test_backbone.py tests/test_extract.py
 
 check: $(SETUP)  ## format, types, lint
 	$(BIN)/ruff format --check .
@@ -24,10 +30,15 @@ clean:  ## remove the set-up; results and cache stay
 	rm -rf $(VENV)
 
 help:
-	@sed -n 's/^\([a-z]*\):.*##/\1 /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*##/\1 /p' $(MAKEFILE_LIST)
 
 # Written last, so a set-up that was broken off is done again.
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[demo,test,check]'
 	touch $@
+
+$(OLDEST): | $(SETUP)
+	$(BIN)/pip install --quiet --no-deps --target $@.partial \
+		transformers==4.57.6 huggingface-hub==0.36.2 tokenizers==0.22.2
+	mv $@.partial $@

@@ -26,5 +26,11 @@ class HiddenStates(NamedTuple):
         if self.scales is None or self.chunk_of_frame is None:
             return values
         scales = self.scales.to(device).float()
-        chunk = self.chunk_of_frame.to(device)[:, None, :, None]
-        return values.mul_(torch.take_along_dim(scales, chunk, dim=2))
+        for of_one, scales_of_one, chunk_of_frame in zip(
+            values, scales, self.chunk_of_frame, strict=True
+        ):
+            chunks, counts = chunk_of_frame.unique_consecutive(return_counts=True)
+            runs = of_one.split(counts.tolist(), dim=1)
+            for run, chunk in zip(runs, chunks.tolist(), strict=True):
+                run *= scales_of_one[:, chunk, None]
+        return values
