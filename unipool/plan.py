@@ -194,13 +194,13 @@ def _refuse_what_does_not_fit(rows: pd.DataFrame, free: int, cache_dir: Path) ->
     as_int8 = (rows["missing_bytes"] / (1 + (rows["dtype"] == "float16"))).sum()
     one_layer = (frames * rows["bytes_of_layer"]).sum()
     ways = [
-        f"make room for {(missing - free) / 1e9:.1f} GB more, or name another cache_dir"
+        f"make room for {(missing - free) / 1e9:.3g} GB more, or name another cache_dir"
     ]
     if as_int8 < missing:
         fits = "" if as_int8 <= free else ", which alone does not fit either"
         ways.append(
             "keep int8 (`cache: {dtype: int8}` of the backbones):"
-            f" {as_int8 / 1e9:.1f} GB{fits}"
+            f" {as_int8 / 1e9:.3g} GB{fits}"
         )
     if one_layer <= free:
         ways.append(
@@ -209,7 +209,7 @@ def _refuse_what_does_not_fit(rows: pd.DataFrame, free: int, cache_dir: Path) ->
         )
     ways.append("train on fewer seconds (a `view:` of crops), or a smaller grid")
     raise ValueError(
-        f"the grid's cache does not fit: {missing / 1e9:.1f} GB are to be written,"
-        f" {free / 1e9:.1f} GB are free in {cache_dir}. What would make it fit:"
+        f"the grid's cache does not fit: {missing / 1e9:.3g} GB are to be written,"
+        f" {free / 1e9:.3g} GB are free in {cache_dir}. What would make it fit:"
         + "".join(f"\n  - {way}" for way in ways)
     )

@@ -57,8 +57,8 @@ class PartWriter:
         missing = (shards.num_frames - self.num_whole) * shards.layout.bytes_per_frame
         if missing > (free := shutil.disk_usage(store).free):
             raise OSError(
-                f"{store}: {missing / 1e9:.1f} GB are to be written, but only"
-                f" {free / 1e9:.1f} GB are free; make room, name another cache_dir, or"
+                f"{store}: {missing / 1e9:.3g} GB are to be written, but only"
+                f" {free / 1e9:.3g} GB are free; make room, name another cache_dir, or"
                 " keep less (`unipool plan` reckons it for the whole grid)"
             )
         self._next = self._held = self.num_whole
