@@ -89,14 +89,7 @@ def extract(
         if is_whole(store, expected):
             logger.info("%s is whole; only its receipt was missing", store)
         else:
-            encoder = Backbone(
-                backbone,
-                device=pick_device(device),
-                dtype=getattr(torch, facts["dtype"]),
-                normalize=facts["normalize"],
-                window_seconds=facts["window_seconds"],
-                overlap_seconds=facts["overlap_seconds"],
-            )
+            encoder = Backbone.as_fetched(backbone, pick_device(device))
             content = _content(rows, encoder, facts, expected)
             batches = _Batches(encoder, int(max_batch_seconds * SAMPLE_RATE))
             with PartWriter(store, content) as writer:

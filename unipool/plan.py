@@ -76,7 +76,7 @@ def plan(
     rows = []
     for backbone in sorted({planned.backbone for planned in sets}):
         facts = json.loads((backbone / "backbone.json").read_text("utf-8"))
-        encoder = _encoder(backbone, facts, device)
+        encoder = Backbone.as_fetched(backbone, pick_device(device))
         speed = _measure_speed(encoder, max_batch_seconds)
         for planned in sets:
             if planned.backbone == backbone:
@@ -107,17 +107,6 @@ def plan(
         partial, index=False, float_format="%.4f"
     )
     partial.replace(table)
-
-
-def _encoder(folder: Path, facts: dict[str, Any], device: str) -> Backbone:
-    return Backbone(
-        folder,
-        device=pick_device(device),
-        dtype=getattr(torch, facts["dtype"]),
-        normalize=facts["normalize"],
-        window_seconds=facts["window_seconds"],
-        overlap_seconds=facts["overlap_seconds"],
-    )
 
 
 def _measure_speed(encoder: Backbone, max_batch_seconds: float) -> float:

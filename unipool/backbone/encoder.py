@@ -1,5 +1,6 @@
 """The encoder itself: waveforms to hidden states."""
 
+import json
 import logging
 import warnings
 from collections.abc import Sequence
@@ -88,6 +89,9 @@ class Backbone:
         self._model.eval().requires_grad_(requires_grad=False).to(device)
         self._padding = Padding(self._model)
         self.device, self._dtype = device, dtype
+        # On a GPU, float32 means float32: TF32 has 10 bits, and changes with the batch.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
         self.num_layers = config.num_hidden_layers + 1
         self.hidden_size = config.hidden_size
         self.frame_shift = self._inputs.shift / SAMPLE_RATE
@@ -104,6 +108,19 @@ class Backbone:
                 f" {overlap_seconds} s do not advance; lower overlap_seconds of the"
                 " backbone, or raise its window_seconds"
             )
+
+    @classmethod
+    def as_fetched(cls, folder: Path, device: torch.device) -> "Backbone":
+        """Load what ``fetch_backbone`` made, with the settings that it noted."""
+        facts = json.loads((folder / "backbone.json").read_text("utf-8"))
+        return cls(
+            folder,
+            device=device,
+            dtype=getattr(torch, facts["dtype"]),
+            normalize=facts["normalize"],
+            window_seconds=facts["window_seconds"],
+            overlap_seconds=facts["overlap_seconds"],
+        )
 
     def num_frames(self, num_samples: int) -> int:
         """Count the frames of an utterance; 0 when it is too short for one."""
