@@ -97,6 +97,7 @@ class ShardBuffer:
             put_checksum(content[begin : begin + layout.chunk_bytes])
         if layout.dtype is torch.int8:
             # Before the shard: where a shard is, its scales are.
+            self._scales[num_chunks:] = float("nan")
             scales = with_checksum(self._scales.numpy())
             write_whole(scales_file(store, number), scales)
         write_whole(shard_file(store, number), content, layout.index_of(num_chunks))
