@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import torch
-from cache import BATCH, Stage
+from stage import BATCH, Stage
 
 from unipool.backends import BACKENDS
 from unipool.cache import Cache
