@@ -158,14 +158,13 @@ class Backbone:
         """
         values, mask = self._inputs.batch(waveforms)
         sizes = [len(wave) for wave in waveforms]
-        count = self._inputs.num_in_group_norm
         frames = [self.num_frames(size) for size in sizes]
         arguments = {self._inputs.takes: values.to(self.device, self._dtype)}
         if mask is not None:
             arguments["attention_mask"] = mask.long().to(self.device)
             self._padding.announce(
                 frames=torch.tensor(frames, device=self.device),
-                in_group_norm=[count(size) for size in sizes],
+                samples=sizes,
             )
         with warnings.catch_warnings():
             # Of transformers' own making: WavLM's attention gets two kinds of mask.

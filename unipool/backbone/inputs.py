@@ -42,9 +42,6 @@ class Inputs(Protocol):
     def num_frames(self, num_samples: int) -> int:
         """Count the frames of an utterance; 0 when it is too short for one."""
 
-    def num_in_group_norm(self, num_samples: int) -> int:
-        """Count the frames behind the first convolution, where a group norm may be."""
-
     def batch(
         self, waveforms: Sequence[Waveform]
     ) -> tuple[Float32[Tensor, "B ..."], Bool[Tensor, "B T"] | None]:
@@ -74,10 +71,6 @@ class Samples:
         for kernel, stride in self._conv:
             num_samples = (num_samples - kernel) // stride + 1
         return max(num_samples, 0)
-
-    def num_in_group_norm(self, num_samples: int) -> int:
-        kernel, stride = self._conv[0]
-        return (num_samples - kernel) // stride + 1
 
     def batch(
         self, waveforms: Sequence[Waveform]
@@ -111,9 +104,6 @@ class MelPairs:
     def num_frames(self, num_samples: int) -> int:
         return max((num_samples - MEL_LENGTH) // MEL_SHIFT + 1, 0) // 2
 
-    def num_in_group_norm(self, num_samples: int) -> int:
-        return self.num_frames(num_samples)
-
     def batch(
         self, waveforms: Sequence[Waveform]
     ) -> tuple[Float32[Tensor, "B T C"], Bool[Tensor, "B T"]]:
@@ -145,9 +135,6 @@ class LogMel:
 
     def num_frames(self, num_samples: int) -> int:
         return -(-num_samples // WHISPER_SHIFT)
-
-    def num_in_group_norm(self, num_samples: int) -> int:
-        return self.num_frames(num_samples)
 
     def batch(
         self, waveforms: Sequence[Waveform]

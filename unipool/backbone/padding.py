@@ -22,38 +22,36 @@ class Padding:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._in_group_norm: list[int] | None = None
+        self._samples: list[int] = []
         self._real: Bool[Tensor, "B 1 T"] | None = None
         extractor = getattr(model, "feature_extractor", nn.Module())
         for block in getattr(extractor, "conv_layers", []):
             norm = getattr(block, "layer_norm", None)
             if isinstance(norm, nn.GroupNorm) and norm.num_groups == norm.num_channels:
-                block.layer_norm = _MaskedGroupNorm(norm, self)
+                block.layer_norm = _MaskedGroupNorm(norm, block.conv, self)
         of_extractor = set(extractor.modules())
         for module in model.modules():
             along_frames = isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1
             if along_frames and module not in of_extractor:
                 module.register_forward_pre_hook(self._clear)
 
-    def announce(
-        self, *, frames: Int64[Tensor, " B"], in_group_norm: list[int]
-    ) -> None:
+    def announce(self, *, frames: Int64[Tensor, " B"], samples: list[int]) -> None:
         """Say how many real frames each utterance of the next batch has.
 
         Args:
             frames: at the encoder.
-            in_group_norm: behind the first convolution of the feature extractor.
+            samples: of its waveform.
         """
-        self._in_group_norm = in_group_norm
+        self._samples = samples
         positions = torch.arange(int(frames.max()), device=frames.device)
         self._real = (positions < frames[:, None])[:, None]
 
     def normalise(
-        self, frames: Float[Tensor, "B C T"], norm: nn.GroupNorm
+        self, frames: Float[Tensor, "B C T"], norm: nn.GroupNorm, conv: nn.Conv1d
     ) -> Float[Tensor, "B C T"]:
         """Normalise each channel over the real frames of each utterance, in place."""
-        assert self._in_group_norm is not None
-        for one, count in zip(frames, self._in_group_norm, strict=True):
+        for one, size in zip(frames, self._samples, strict=True):
+            count = (size - conv.kernel_size[0]) // conv.stride[0] + 1
             real = one[None, :, :count]
             real.copy_(
                 nn.functional.group_norm(
@@ -73,11 +71,12 @@ class Padding:
 
 
 class _MaskedGroupNorm(nn.Module):
-    """Stands where a group norm of one channel a group stood."""
+    """Stands where a group norm of one channel a group stood, behind a convolution."""
 
-    def __init__(self, norm: nn.GroupNorm, padding: Padding) -> None:
+    def __init__(self, norm: nn.GroupNorm, conv: nn.Conv1d, padding: Padding) -> None:
         super().__init__()
         self.norm, self.padding = norm, padding
+        self._conv = (conv,)  # in a tuple, so that it is no module of this one, too
 
     def forward(self, frames: Float[Tensor, "B C T"]) -> Float[Tensor, "B C T"]:
-        return self.padding.normalise(frames, self.norm)
+        return self.padding.normalise(frames, self.norm, self._conv[0])

@@ -120,8 +120,9 @@ class Cache:
             ValueError: when a chunk is missing, or not as it was written.
         """
         batch = out or self._empty(len(rows), num_frames)
-        self.announce(rows, starts, stops)
-        self._read(self._places(rows, starts, stops), batch)
+        places = self._places(rows, starts, stops)
+        self._announce(places)
+        self._read(places, batch)
         return batch
 
     def announce(
@@ -131,7 +132,10 @@ class Cache:
         stops: Int64[np.ndarray, " B"],
     ) -> None:
         """Have the system fetch from the disk what will be gathered; do not wait."""
-        for part, first, count in self._places(rows, starts, stops):
+        self._announce(self._places(rows, starts, stops))
+
+    def _announce(self, places: list[tuple[Part, int, int]]) -> None:
+        for part, first, count in places:
             with suppress(OSError, ValueError):  # they are told when it is gathered
                 part.shards.announce(
                     first, first + count, self._runs, again=self._may_be_evicted
