@@ -324,6 +324,15 @@ def test_views_layers_and_int8_through_the_whole_way(project):
             "views.full: is there already, whole utterances; choose another name",
         ),
         (
+            {
+                "views": {
+                    "v": {"augmented": {"copies": 2, "seed": 0}},
+                    "v-2": {"crops": {"count": 1, "seconds": 1, "seed": 0}},
+                }
+            },
+            "views.v-2: is a copy of 'v' already; choose another name",
+        ),
+        (
             {"grid": [CONFIG["grid"][0] | {"view": "nowhere"}]},
             "grid[0].view: 'nowhere' is not defined under views",
         ),

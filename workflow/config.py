@@ -71,6 +71,10 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         )
     if "full" in config.get("views", {}):
         yield "views.full: is there already, whole utterances; choose another name"
+    for name, view in config.get("views", {}).items():
+        copies = range(1, view.get("augmented", {}).get("copies", 0) + 1)
+        for copy in {f"{name}-{copy}" for copy in copies} & set(config["views"]):
+            yield f"views.{copy}: is a copy of {name!r} already; choose another name"
     for i, block in enumerate(config["grid"]):
         yield from _look_up(config, "corpora", f"grid[{i}].train", block["train"])
         if block.get("view", "full") != "full":
