@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -103,9 +104,11 @@ class Stage:
         seen: list[list[Waveform]] = []
         whole = Backbone.hidden_states
 
-        def record(encoder: Backbone, waveforms: list[Waveform]) -> list[torch.Tensor]:
+        def record(
+            encoder: Backbone, waveforms: list[Waveform], **wanted: Any
+        ) -> list[torch.Tensor]:
             seen.append(list(waveforms))
-            return whole(encoder, waveforms)
+            return whole(encoder, waveforms, **wanted)
 
         with (
             mock.patch.object(Backbone, "hidden_states", record),

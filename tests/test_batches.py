@@ -7,14 +7,15 @@ from conftest import cache_of
 from torch import nn
 
 from unipool.batches import CropSampler, embed_utterances, padded_batches
-from unipool.cache.store import FRAMES_IN_CHUNK
+from unipool.cache import layout
 
 LENGTHS = [30, 7, 100, 1, 31, 12]
 
 
 @pytest.fixture(params=["float16", "int8"])
 def cache(request, monkeypatch):
-    monkeypatch.setitem(FRAMES_IN_CHUNK, "int8", 8)
+    monkeypatch.setattr(layout, "FRAMES_IN_CHUNK", {"float16": 4, "int8": 4})
+    monkeypatch.setattr(layout, "FRAMES_IN_BLOCK", 8)
     return cache_of(LENGTHS, dtype=request.param)
 
 

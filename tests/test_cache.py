@@ -18,11 +18,15 @@ from unipool.cache import (
     open_cache,
     write_receipt,
 )
-from unipool.cache.store import FRAMES_IN_CHUNK
 
 SHA = "0" * 64
 CPU = torch.device("cpu")
 LENGTHS = [[3, 1, 120, 7], [250, 2]]
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 20)
 
 
 def rows_of(part, first=0):
@@ -130,7 +134,7 @@ def test_a_layer_that_is_not_kept_is_an_error(folder):
 
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_int8_is_as_near_as_its_scales_allow(tmp_path, monkeypatch, in_memory):
-    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 150 * 3 * 4)
+    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 3 * 20 * 3 * 4)
     for part in (0, 1):
         write_part(tmp_path, part, "int8")
     cache = open_both(tmp_path)
@@ -142,14 +146,15 @@ def test_int8_is_as_near_as_its_scales_allow(tmp_path, monkeypatch, in_memory):
         all_frames = torch.from_numpy(written(part)).transpose(0, 1)
         first = sum(LENGTHS[part][:i])
         for t in range(states.shape[1]):
-            chunk = (first + t) // 150
-            largest = all_frames[:, chunk * 150 :][:, :150].abs().amax(1).float()
+            block = (first + t) // 20
+            largest = all_frames[:, block * 20 :][:, :20].abs().amax(1).float()
             read = cache.read(index, t, t + 1)[:, 0].float()
             difference = (read - states[:, t].float()).abs()
             assert (difference <= 0.505 * largest / 127 + 1e-3 * read.abs()).all()
 
 
-def test_int8_takes_half_the_bytes(tmp_path):
+def test_int8_takes_half_the_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 160)
     content = {
         dtype: Content(["u"], np.array([12_000]), [0, 1], 64, 0.02, dtype, "f")
         for dtype in ("float16", "int8")
@@ -167,13 +172,15 @@ def test_int8_takes_half_the_bytes(tmp_path):
     assert stored["int8"] < 0.51 * stored["float16"]
 
 
-def test_the_format_is_as_documented(folder):
-    group = zarr.open_group(folder / "part-000-of-002.zarr", mode="r")
+def test_the_format_is_as_documented(tmp_path, monkeypatch):
+    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 160)
+    write_part(tmp_path, 0)
+    group = zarr.open_group(tmp_path / "part-000-of-002.zarr", mode="r")
 
     assert group["hidden_states"].dtype == np.float16
     assert group["hidden_states"].shape == (131, 3, 4)
-    assert group["hidden_states"].chunks == (50, 1, 4)
-    assert group["hidden_states"].shards == (150, 3, 4)
+    assert group["hidden_states"].chunks == (10, 1, 4)
+    assert group["hidden_states"].shards == (160, 3, 4)
     assert np.array_equal(group["hidden_states"][:], written(0))
     assert group["offsets"].dtype == np.int64
     assert group["offsets"][:].tolist() == [0, 3, 4, 124, 131]
@@ -181,27 +188,28 @@ def test_the_format_is_as_documented(folder):
     assert group.metadata.zarr_format == 3
     attributes = group.attrs.asdict()
     assert attributes["format"] == "unipool-cache"
-    assert attributes["version"] == 2
+    assert attributes["version"] == 3
     assert attributes["layers"] == [0, 2, 3]
     assert attributes["layer_meaning"] == LAYER_MEANING
     assert attributes["frame_shift"] == 0.02
-    receipt = json.loads((folder / "part-000-of-002.json").read_text("utf-8"))
+    receipt = json.loads((tmp_path / "part-000-of-002.json").read_text("utf-8"))
     assert receipt["fingerprint"] == attributes["fingerprint"]
     assert "scales" not in group
 
 
 def test_the_format_of_int8_is_as_documented(tmp_path, monkeypatch):
-    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 150 * 3 * 4)
+    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 160)
+    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 160 * 3 * 4)
     store = write_part(tmp_path, 1, "int8")  # 252 frames
 
     group = zarr.open_group(store, mode="r")
 
     assert group["hidden_states"].dtype == np.int8
-    assert group["hidden_states"].chunks == (150, 1, 4)
-    assert group["hidden_states"].shards == (150, 3, 4)
+    assert group["hidden_states"].chunks == (20, 1, 4)
+    assert group["hidden_states"].shards == (160, 3, 4)
     assert group["scales"].dtype == np.float16
     assert group["scales"].shape == (2, 3, 4)
-    scales = group["scales"][:].astype(np.float32)[np.arange(252) // 150]
+    scales = group["scales"][:].astype(np.float32)[np.arange(252) // 160]
     states = group["hidden_states"][:] * scales
     largest = np.abs(written(1)).max()
     assert np.abs(states - written(1)).max() < 0.01 * largest
@@ -397,7 +405,7 @@ def test_another_format_is_refused(folder, change):
     facts = json.loads(receipt.read_text("utf-8")) | change
     receipt.write_text(json.dumps(facts), "utf-8")
 
-    with pytest.raises(ValueError, match="this unipool reads unipool-cache version 2"):
+    with pytest.raises(ValueError, match="this unipool reads unipool-cache version 3"):
         open_both(folder)
 
 
@@ -426,8 +434,7 @@ def _small_shards(monkeypatch):
 def test_a_part_that_was_broken_off_goes_on_after_its_last_whole_shard(
     tmp_path, monkeypatch, num_appended, dtype
 ):
-    # Shards of one chunk of 50 frames, or of two of 20: the last is half full.
-    monkeypatch.setitem(FRAMES_IN_CHUNK, "int8", 20)
+    # Shards of 40 frames of int8, of 20 of float16: the last is not full.
     monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 2 * 20 * 3 * 4)
     store, expected, broken = writer(tmp_path, 0, dtype)  # 131 frames
     with broken:
@@ -445,7 +452,7 @@ def test_a_part_that_was_broken_off_goes_on_after_its_last_whole_shard(
             resumed.append(states_of(0, i))
         resumed.finish(device="cpu")
 
-    on_disk = {"float16": 100, "int8": 120}[dtype]
+    on_disk = 120
     assert whole == (on_disk if num_appended == 3 else 0)
     assert is_whole(store, expected)
     (tmp_path / "unbroken").mkdir()
@@ -469,10 +476,9 @@ def test_a_shard_that_cannot_be_written_names_the_store_and_the_way_out(tmp_path
     store, _, part_writer = writer(tmp_path, 1)
     (store / "hidden_states" / "c").write_text("in the way")
 
-    with part_writer:
-        part_writer.append(states_of(1, 0)[:, :100])
-        with pytest.raises(OSError, match=r"part-001-of-002\.zarr: cannot .* room"):
-            part_writer.append(states_of(1, 0)[:, 100:])
+    way_out = r"part-001-of-002\.zarr: cannot .* room"
+    with part_writer, pytest.raises(OSError, match=way_out):
+        part_writer.append(states_of(1, 0))
 
 
 @pytest.mark.usefixtures("_small_shards")

@@ -130,8 +130,8 @@ def _repeat(states: HiddenStates, i: int, length: int) -> None:
     """Fill a crop with an utterance shorter than it, from its beginning again."""
     again = torch.arange(states.values.shape[2]) % length
     states.values[i] = states.values[i][:, again]
-    if states.chunk_of_frame is not None:
-        states.chunk_of_frame[i] = states.chunk_of_frame[i][again]
+    if states.scale_of_frame is not None:
+        states.scale_of_frame[i] = states.scale_of_frame[i][again]
 
 
 class PaddedBatch(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,10 @@ def _fill(
     batches: "_Batches",
     content: Content,
 ) -> None:
-    """Encode, stretch by stretch, what is not on disk yet."""
+    """Encode, stretch by stretch, what is not on disk yet.
+
+    One stretch is decoded and one is written while another is encoded.
+    """
     stretches = stretches_of(pieces, batches.max_samples)
     missing = [
         stretch
@@ -140,21 +144,33 @@ def _fill(
     if writer.num_whole:
         logger.info("going on after %d frames that are whole", writer.num_whole)
     seconds = [sum(p.num_samples for p in s) / SAMPLE_RATE for s in stretches]
-    with LoggedProgress(
+    bar = LoggedProgress(
         desc="extract",
         unit="s of audio",
         total=round(sum(seconds)),
         initial=sum(seconds[: len(stretches) - len(missing)]),
-    ) as bar:
+    )
+    with bar, ThreadPoolExecutor(max_workers=1) as appender:
+        appending: Future[None] | None = None
         for number, waveforms in enumerate(decode_ahead(missing, view)):
             if number == 0:
                 batches.check(waveforms)
             encoded = batches.encode(waveforms, content.layers)
-            for states, piece in zip(encoded, missing[number], strict=True):
-                skip, count = piece.window.skip, piece.window.num_frames
-                writer.append(states[:, skip : skip + count])
+            if appending is not None:
+                appending.result()
+            appending = appender.submit(_append, writer, missing[number], encoded)
             bar.update(sum(map(len, waveforms)) / SAMPLE_RATE)
+        if appending is not None:
+            appending.result()
     writer.finish(device=str(batches.encoder.device))
+
+
+def _append(
+    writer: PartWriter, pieces: list[Piece], encoded: list[Float16[Tensor, "L _ D"]]
+) -> None:
+    for states, piece in zip(encoded, pieces, strict=True):
+        skip, count = piece.window.skip, piece.window.num_frames
+        writer.append(states[:, skip : skip + count])
 
 
 class _Batches:
@@ -177,9 +193,10 @@ class _Batches:
         while by_length:
             batch = self._last_that_fit(by_length, waveforms)
             try:
-                encoded = self.encoder.hidden_states([waveforms[i] for i in batch])
-                for i, states in zip(batch, encoded, strict=True):
-                    states_of[i] = states[layers].half().cpu()
+                encoded = self.encoder.hidden_states(
+                    [waveforms[i] for i in batch], layers=layers, dtype=torch.float16
+                )
+                states_of |= zip(batch, (s.cpu() for s in encoded), strict=True)
             except torch.OutOfMemoryError as error:
                 self._halve(error, len(waveforms[batch[0]]), len(batch))
                 continue

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
@@ -146,15 +146,21 @@ class Backbone:
 
     @torch.inference_mode()
     def hidden_states(
-        self, waveforms: Sequence[Waveform]
-    ) -> list[Float32[Tensor, "L _ D"]]:
+        self,
+        waveforms: Sequence[Waveform],
+        *,
+        layers: Sequence[int] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> list[Float[Tensor, "L _ D"]]:
         """Encode utterances, or windows of them, each as if alone.
 
         Args:
             waveforms: mono, 16 kHz, each at least ``min_samples`` samples.
+            layers: that are given; by default all.
+            dtype: in which they are given.
 
         Returns:
-            For each the states of all layers, on the device.
+            For each the states, on the device; all are views of one tensor.
         """
         values, mask = self._inputs.batch(waveforms)
         sizes = [len(wave) for wave in waveforms]
@@ -170,14 +176,20 @@ class Backbone:
             # Of transformers' own making: WavLM's attention gets two kinds of mask.
             warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
             output = self._model(**arguments, output_hidden_states=True)
-        layers = [
+        all_layers = [
             *output.hidden_states[: self.num_layers - 1],
             output.last_hidden_state,
         ]
-        stacked = torch.stack(layers, dim=1).float()  # (B, L, T, D)
-        return [
-            states[:, :count] for states, count in zip(stacked, frames, strict=True)
-        ]
+        wanted = range(self.num_layers) if layers is None else layers
+        # Each is copied and rounded at once: what is copied most is the time it takes.
+        batch = torch.empty(
+            (len(waveforms), len(wanted), max(frames), self.hidden_size),
+            dtype=dtype,
+            device=self.device,
+        )
+        for i, layer in enumerate(wanted):
+            batch[:, i] = all_layers[layer][:, : max(frames)]
+        return [states[:, :count] for states, count in zip(batch, frames, strict=True)]
 
     def check_batching(self, waveforms: Sequence[Waveform]) -> None:
         """Encode some utterances together and each alone, and compare.

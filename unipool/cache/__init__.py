@@ -5,7 +5,7 @@ and is one job. Beside ``part-007-of-064.zarr`` stands its receipt,
 ``part-007-of-064.json``, which is written last. docs/cache.md is the specification.
 
 hidden_states  float16 or int8 (T_total, L, D)  all utterances' frames, in one row
-scales         float16         (chunks, L, D)   of int8: what to multiply a chunk with
+scales         float16         (blocks, L, D)   of int8: what to multiply frames with
 offsets        int64           (N + 1,)         utterance i owns offsets[i]:offsets[i+1]
 utterances     str             (N,)             ids, in manifest order
 

@@ -14,7 +14,7 @@ from jaxtyping import Int64
 from unipool.cache.shards import Shards
 
 FORMAT = "unipool-cache"
-VERSION = 2
+VERSION = 3
 LAYER_MEANING = "0 enters the first block; the last is the encoder's final output"
 
 IN_RECEIPT = (

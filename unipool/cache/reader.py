@@ -1,6 +1,7 @@
 """All parts of a split, read as one."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
@@ -14,6 +15,9 @@ from unipool.cache.part import (
 )
 from unipool.cache.shards import plain, runs_of
 from unipool.cache.states import HiddenStates
+
+Place = tuple[Part, int, int]
+"""Part, first frame in it, and number of frames."""
 
 
 class Cache:
@@ -58,7 +62,7 @@ class Cache:
         self._part_of = np.repeat(np.arange(len(parts)), counts)
         self._row_of = np.concatenate([np.arange(count) for count in counts])
         layout = parts[0].shards.layout
-        self._chunk_frames, self._dtype = layout.chunk_frames, layout.dtype
+        self._block_frames, self._dtype = layout.block_frames, layout.dtype
         self.num_layers, self.hidden_size = len(self.layers), layout.hidden_size
         self.frame_shift = parts[0].facts["frame_shift"]
         self.num_bytes = sum(part.facts["bytes"] for part in parts)
@@ -134,7 +138,7 @@ class Cache:
         """Have the system fetch from the disk what will be gathered; do not wait."""
         self._announce(self._places(rows, starts, stops))
 
-    def _announce(self, places: list[tuple[Part, int, int]]) -> None:
+    def _announce(self, places: list[Place]) -> None:
         for part, first, count in places:
             with suppress(OSError, ValueError):  # they are told when it is gathered
                 part.shards.announce(
@@ -146,7 +150,7 @@ class Cache:
         rows: Int64[np.ndarray, " B"],
         starts: Int64[np.ndarray, " B"],
         stops: Int64[np.ndarray, " B"],
-    ) -> list[tuple[Part, int, int]]:
+    ) -> list[Place]:
         """Give part, first frame and number of frames of each."""
         counts = np.minimum(stops, self.num_frames[rows]) - starts
         return [
@@ -156,31 +160,43 @@ class Cache:
             )
         ]
 
-    def _read(self, places: list[tuple[Part, int, int]], batch: HiddenStates) -> None:
-        all_values = plain(batch.values)
-        all_scales = None if batch.scales is None else plain(batch.scales)
-        num_frames = all_values.shape[2]
-        for i, (part, first, count) in enumerate(places):
-            values = all_values[i, :, :count]
+    def _read(self, places: list[Place], batch: HiddenStates) -> None:
+        values = plain(batch.values)
+        scales, scale_of_frame = (
+            None if one is None else plain(one)
+            for one in (batch.scales, batch.scale_of_frame)
+        )
+        num_frames = values.shape[2]
+
+        def read_one(i: int, place: Place) -> None:
+            part, first, count = place
             if count < num_frames:
-                all_values[i, :, count:] = 0
-            scales = None if all_scales is None else all_scales[i]
-            if batch.chunk_of_frame is not None:
-                frames = torch.arange(num_frames).clamp_max(max(count - 1, 0))
-                frames += first % self._chunk_frames
-                batch.chunk_of_frame[i] = frames // self._chunk_frames
+                values[i, :, count:] = 0
+            if scale_of_frame is not None:
+                frames = np.minimum(np.arange(num_frames), max(count - 1, 0))
+                frames += first % self._block_frames
+                scale_of_frame[i] = frames // self._block_frames
             try:
-                part.shards.read(first, self._runs, values, scales)
+                part.shards.read(
+                    first,
+                    self._runs,
+                    values[i, :, :count],
+                    None if scales is None else scales[i],
+                )
             except (OSError, ValueError) as error:
                 raise _unreadable(part, error) from error
+
+        # While one copies, which lets go of Python's lock, the other checks.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(read_one, range(len(places)), places))
 
     def _empty(self, num_utterances: int, num_frames: int) -> HiddenStates:
         shape = (num_utterances, self.num_layers, num_frames, self.hidden_size)
         values = torch.empty(shape, dtype=self._dtype, device=self._device)
         if self._dtype is not torch.int8:
             return HiddenStates(values, None, None)
-        chunks = (num_frames - 2) // self._chunk_frames + 2  # most that they touch
-        shape = (num_utterances, self.num_layers, chunks, self.hidden_size)
+        blocks = (num_frames - 2) // self._block_frames + 2  # most that they touch
+        shape = (num_utterances, self.num_layers, blocks, self.hidden_size)
         scales = torch.zeros(shape, dtype=torch.float16, device=self._device)
         return HiddenStates(
             values, scales, torch.zeros((num_utterances, num_frames), dtype=torch.int64)

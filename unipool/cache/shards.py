@@ -17,6 +17,7 @@ from unipool.cache.layout import (
     Layout,
     check,
     layout_of,
+    paired,
     scales_file,
     shard_file,
 )
@@ -117,26 +118,29 @@ class Shards:
             runs: layers, of those that are stored.
             values: (L, T, D), takes so many frames; an array, or a tensor on the GPU
                 that the shards were loaded to.
-            scales: (L, chunks, D), takes those of int8 for each chunk touched.
+            scales: (L, blocks, D), takes those of int8 for each block touched.
 
         Raises:
             ValueError: when a chunk of them is not as it was written.
             OSError: when a file is not there.
         """
-        size, in_shard = self.layout.chunk_frames, self.layout.chunks_in_shard
-        last = first + values.shape[1]
-        for chunk in range(first // size, -(-last // size)):
-            shard, within = self._shard(chunk // in_shard), chunk % in_shard
-            shard.check(within, runs)
-            start = max(first, chunk * size)
-            stop = min(last, (chunk + 1) * size)
-            of_chunk = shard.chunks[within, :, start - chunk * size :]
+        in_shard, in_block = self.layout.shard_frames, self.layout.block_frames
+        size, last = self.layout.chunk_frames, first + values.shape[1]
+        for number in range(first // in_shard, -(-last // in_shard)):
+            shard, before = self._shard(number), number * in_shard
+            begin, end = max(first - before, 0), min(last - before, in_shard)
+            shard.check(begin // size, -(-end // size), runs)
+            here = slice(before + begin - first, before + end - first)
+            blocks = slice(begin // in_block, -(-end // in_block))
+            to = before // in_block + blocks.start - first // in_block
             for where, layers in runs:
-                target = values[where, start - first : stop - first]
-                target[:] = of_chunk[layers, : stop - start]
+                for source, target in paired(
+                    shard.chunks[:, layers], values[where, here], begin
+                ):
+                    target[:] = source
                 if scales is not None:
-                    target = scales[where, chunk - first // size]
-                    target[:] = shard.scales[within, layers]
+                    some = shard.scales[blocks, layers].swapaxes(0, 1)
+                    scales[where, to : to + some.shape[1]] = some
 
     def _shard(self, number: int) -> "_Shard":
         if number not in self._opened:
@@ -162,7 +166,7 @@ class _Shard:
 
     Attributes:
         chunks: (chunks, L, frames of a chunk, D), an array, or a tensor on a GPU.
-        scales: (chunks, L, D) of int8, likewise; else None.
+        scales: (blocks, L, D) of int8, likewise; else None.
     """
 
     chunks: Any
@@ -180,16 +184,18 @@ class _Shard:
         whole = torch.from_file(
             str(self._file), shared=False, size=size + len(index), dtype=torch.uint8
         )
-        if (whole[size:].numpy() != index).any():
-            raise ValueError("a shard's index is not as it was written")
         self._layout = layout
         self._content: Bytes | None = whole[:size].numpy()
         self.chunks = layout.chunks(whole[:size]).numpy()
         self._address = self._content.ctypes.data
+        # Held against what it must be with the first chunks, and fetched meanwhile.
+        self._unchecked_index: Bytes | None = whole[size:].numpy()
+        self._index = index
+        _advise(self._address + size, len(index), mmap.MADV_WILLNEED)
         if layout.dtype is torch.int8:
             scales = np.fromfile(scales_file(store, number), np.uint8)
             check(scales, "the file of scales")
-            shape = (layout.chunks_in_shard, layout.num_layers, layout.hidden_size)
+            shape = (layout.blocks_in_shard, layout.num_layers, layout.hidden_size)
             self.scales = scales[:-CRC_BYTES].view("<f2").reshape(shape)
         self._all_layers = runs_of(list(range(layout.num_layers)))
         self._unchecked = np.ones((num_chunks, layout.num_layers), bool)
@@ -209,34 +215,41 @@ class _Shard:
                 begin = self._address + chunk * of_all + run.start * size
                 _advise(begin, (run.stop - run.start) * size, mmap.MADV_WILLNEED)
 
-    def check(self, chunk: int, runs: Runs) -> None:
+    def check(self, start: int, stop: int, runs: Runs) -> None:
         """Hold chunks against their checksums, each when it is first read."""
+        if self._unchecked_index is not None:
+            if (self._unchecked_index != self._index).any():
+                raise ValueError("a shard's index is not as it was written")
+            self._unchecked_index = None
+        size, num_layers = self._layout.chunk_bytes, self._layout.num_layers
         for _, run in runs:
-            if not self._unchecked[chunk, run].any():
+            unchecked = self._unchecked[start:stop, run]
+            if not unchecked.any():
                 continue
             assert self._content is not None
-            for layer in range(run.start, run.stop):
-                begin = self._layout.num_bytes(chunk) + layer * self._layout.chunk_bytes
-                content = self._content[begin : begin + self._layout.chunk_bytes]
-                check(content, f"chunk {chunk} of layer {layer}")
-            self._unchecked[chunk, run] = False
+            for chunk, layer in np.argwhere(unchecked).tolist():
+                place = (start + chunk) * num_layers + run.start + layer
+                content = self._content[place * size : (place + 1) * size]
+                check(content, f"chunk {start + chunk} of layer {run.start + layer}")
+            unchecked[:] = False
 
     def check_all(self) -> None:
         """Hold all chunks against their checksums."""
         assert self._content is not None
         _advise(self._address, len(self._content), mmap.MADV_SEQUENTIAL)
-        for chunk in range(len(self._unchecked)):
-            self.check(chunk, self._all_layers)
+        self.check(0, len(self._unchecked), self._all_layers)
 
     def load(self, device: torch.device) -> None:
         """Move it from the file into the memory of a device."""
         assert self._content is not None
-        row = self._layout.num_bytes(1)
+        in_block = self._layout.chunks_in_block
+        size = self._layout.num_bytes(in_block)
         self._content = np.empty_like(self._content)
         with self._file.open("rb", buffering=0) as file:
-            for chunk in range(len(self._unchecked)):
-                file.readinto(self._content[chunk * row : (chunk + 1) * row].data)
-                self.check(chunk, self._all_layers)
+            for block in range(-(-len(self._unchecked) // in_block)):
+                file.readinto(self._content[block * size : (block + 1) * size].data)
+                start, stop = block * in_block, (block + 1) * in_block
+                self.check(start, stop, self._all_layers)
         content = torch.from_numpy(self._content).to(device)
         self.chunks = plain(self._layout.chunks(content))
         if self.scales is not None:

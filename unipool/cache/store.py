@@ -11,8 +11,8 @@ import zarr
 from jaxtyping import Int64
 from zarr.codecs import Crc32cCodec
 
-from unipool.cache.buffer import FILL
-from unipool.cache.layout import DTYPES
+from unipool.cache import layout
+from unipool.cache.block import FILL
 from unipool.cache.part import (
     FORMAT,
     LAYER_MEANING,
@@ -22,10 +22,7 @@ from unipool.cache.part import (
 )
 
 BYTES_IN_SHARD = 128 * 2**20
-"""Two shards are held in memory, one filled while the other is written."""
-
-FRAMES_IN_CHUNK = {"float16": 50, "int8": 150}
-"""1 s and 3 s of one layer: 77 and 115 kB for a base encoder."""
+"""A kill costs at most what it takes to encode so much; a file should not be small."""
 
 
 class Content(NamedTuple):
@@ -71,7 +68,7 @@ def reopen_store(store: Path, content: Content) -> zarr.Group | None:
             group.attrs["fingerprint"] == content.fingerprint
             and group.attrs["layers"] == content.layers
             and (states.shape, str(states.dtype)) == (content.shape, content.dtype)
-            and states.chunks == (FRAMES_IN_CHUNK[content.dtype], 1, content.shape[2])
+            and states.chunks == (_chunk_frames(content), 1, content.shape[2])
             and np.array_equal(array_of(group, "offsets")[:], content.offsets)
             and list(np.asarray(array_of(group, "utterances")[:])) == content.utterances
         )
@@ -87,10 +84,11 @@ def create_store(store: Path, content: Content) -> zarr.Group:
     """Create a store that holds all but the hidden states; what was there goes."""
     shutil.rmtree(store, ignore_errors=True)
     total, num_layers, hidden_size = content.shape
-    frames = FRAMES_IN_CHUNK[content.dtype]
-    dtype = DTYPES[content.dtype]
-    row_bytes = frames * num_layers * hidden_size * dtype.itemsize
-    rows = max(1, min(BYTES_IN_SHARD // row_bytes, -(-total // frames)))
+    dtype = layout.DTYPES[content.dtype]
+    in_block = layout.FRAMES_IN_BLOCK
+    num_blocks = -(-total // in_block)
+    block_bytes = in_block * num_layers * hidden_size * dtype.itemsize
+    blocks_in_shard = max(1, min(BYTES_IN_SHARD // block_bytes, num_blocks))
     attributes = {
         "format": FORMAT,
         "version": VERSION,
@@ -106,8 +104,8 @@ def create_store(store: Path, content: Content) -> zarr.Group:
         "hidden_states",
         shape=content.shape,
         dtype=content.dtype,
-        chunks=(frames, 1, hidden_size),
-        shards=(rows * frames, num_layers, hidden_size),
+        chunks=(_chunk_frames(content), 1, hidden_size),
+        shards=(blocks_in_shard * in_block, num_layers, hidden_size),
         # No compression: 7 % smaller would be 2 to 10 times slower to read.
         compressors=[Crc32cCodec()],
         fill_value=FILL[dtype],
@@ -116,15 +114,19 @@ def create_store(store: Path, content: Content) -> zarr.Group:
     if dtype is torch.int8:
         group.create_array(
             "scales",
-            shape=(-(-total // frames), num_layers, hidden_size),
+            shape=(num_blocks, num_layers, hidden_size),
             dtype="float16",
-            chunks=(rows, num_layers, hidden_size),
+            chunks=(blocks_in_shard, num_layers, hidden_size),
             compressors=[Crc32cCodec()],
             fill_value=float("nan"),
         )
     group.create_array("offsets", data=content.offsets)
     _write_strings(group, "utterances", content.utterances)
     return group
+
+
+def _chunk_frames(content: Content) -> int:
+    return layout.FRAMES_IN_CHUNK[content.dtype]
 
 
 def _write_strings(group: zarr.Group, name: str, values: list[str]) -> None:

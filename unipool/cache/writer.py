@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float16
 from torch import Tensor
 
-from unipool.cache.buffer import ShardBuffer
-from unipool.cache.layout import shard_file
+from unipool.cache.block import Block, ShardFile
+from unipool.cache.layout import scales_file, shard_file
 from unipool.cache.part import array_of, metadata_sha256, seal
 from unipool.cache.shards import Shards
 from unipool.cache.store import Content, create_store, reopen_store
@@ -20,12 +20,12 @@ from unipool.cache.store import Content, create_store, reopen_store
 LIBRARIES = ("torch", "transformers", "zarr")
 """Whose versions are kept with the states."""
 
-INFINITY = 0x7C00
+INFINITY, SIGN = 0x7C00, 0x8000
 """The bits of float16's infinity; those of NaN are larger, of numbers smaller."""
 
 
 class PartWriter:
-    """Write one part, frame after frame, whole shards at a time.
+    """Write one part, frame after frame, in blocks; a shard counts when it is whole.
 
     A store that was broken off, or is damaged from some shard on, is gone on with: what
     is whole of it stays.
@@ -49,10 +49,10 @@ class PartWriter:
         except OSError as error:
             raise _refused_by_disk(store, error) from error
         shards = Shards(store, array_of(self._group, "hidden_states"))
-        self._number = shards.count_whole()
-        for number in range(self._number, len(shards)):
+        num_whole_shards = shards.count_whole()
+        for number in range(num_whole_shards, len(shards)):
             shard_file(store, number).unlink(missing_ok=True)
-        whole = self._number * shards.layout.shard_frames
+        whole = num_whole_shards * shards.layout.shard_frames
         self.num_whole = min(whole, shards.num_frames)
         missing = (shards.num_frames - self.num_whole) * shards.layout.bytes_per_frame
         if missing > (free := shutil.disk_usage(store).free):
@@ -64,7 +64,8 @@ class PartWriter:
         self._next = self._held = self.num_whole
         self._seconds_before = float(str(self._group.attrs["extract_seconds"]))
         self._layout = shards.layout
-        self._filling, self._spare = (ShardBuffer(self._layout) for _ in range(2))
+        self._filling, self._spare = (Block(self._layout) for _ in range(2))
+        self._shard: ShardFile | None = None
         self._disk = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[None] | None = None
 
@@ -78,6 +79,8 @@ class PartWriter:
         traceback: TracebackType | None,
     ) -> None:
         self._disk.shutdown()
+        if self._shard is not None:
+            self._shard.close()
 
     def go_to(self, frame: int) -> None:
         """Say which frame is appended next.
@@ -108,15 +111,14 @@ class PartWriter:
             )
         skip = self._held - self._next
         self._next += states.shape[1]
-        for piece in states[:, skip:].split(self._layout.chunk_frames, dim=1):
-            self._check_finite(piece)
-            rest = piece
-            while rest.shape[1]:
-                taken = self._filling.put(rest)
-                rest = rest[:, taken:]
-                self._held += taken
-                if self._filling.is_full:
-                    self._flush()
+        rest = states[:, skip:]
+        while rest.shape[1]:
+            taken = self._filling.put(rest)
+            self._check_finite(rest[:, :taken])
+            rest = rest[:, taken:]
+            self._held += taken
+            if self._filling.is_full:
+                self._flush()
 
     def finish(self, *, device: str) -> None:
         """Write the last shard, then mark the store complete.
@@ -141,11 +143,15 @@ class PartWriter:
         self._group.attrs.put(facts | {"seal": seal(facts)})
 
     def _check_finite(self, states: Float16[Tensor, "L T D"]) -> None:
-        # By their bits: numpy's own test is slow for float16.
-        bits = states.numpy().view(np.uint16) & 0x7FFF
-        if bits.max(initial=0) < INFINITY:
+        # By their bits, those of negative numbers and of others: numpy's own test is
+        # slow for float16.
+        plain = states.numpy()
+        if (
+            plain.view(np.int16).max() < INFINITY
+            and plain.view(np.uint16).max() < SIGN + INFINITY
+        ):
             return
-        layer, frame, _ = np.argwhere(bits >= INFINITY)[0]
+        layer, frame, _ = np.argwhere(~np.isfinite(plain))[0]
         index = np.searchsorted(self._content.offsets, self._held + frame, "right") - 1
         raise ValueError(
             f"utterance {self._content.utterances[index]}, layer"
@@ -155,18 +161,38 @@ class PartWriter:
         )
 
     def _flush(self) -> None:
-        """Have the shard written that was filled, and fill the other meanwhile."""
+        """Have the block written that was filled, and fill the other meanwhile."""
         self._wait()
         self._filling, self._spare = self._spare, self._filling
-        self._writing = self._disk.submit(self._spare.write, self._store, self._number)
-        self._number += 1
+        self._filling.num_frames = 0
+        self._writing = self._disk.submit(self._write, self._spare, self._held)
+
+    def _write(self, block: Block, last: int) -> None:
+        """Write a block to its shard, the shard's last one with its end.
+
+        Args:
+            block: the next one.
+            last: the frame behind its last.
+        """
+        in_shard = self._layout.shard_frames
+        if self._shard is None:
+            number = (last - 1) // in_shard
+            self._shard = ShardFile(
+                shard_file(self._store, number),
+                scales_file(self._store, number),
+                self._layout,
+            )
+        self._shard.append(block)
+        if last % in_shard == 0 or last == self._content.shape[0]:
+            self._shard.finish()
+            self._shard = None
+            self._group.attrs["extract_seconds"] = self._seconds()
 
     def _wait(self) -> None:
         if self._writing is None:
             return
         try:
             self._writing.result()
-            self._group.attrs["extract_seconds"] = self._seconds()
         except OSError as error:
             raise _refused_by_disk(self._store, error) from error
         self._writing = None

@@ -30,7 +30,7 @@ validate(config, str(SCHEMA))  # fills in the defaults
 # made again. Snakemake's own trigger would make everything again after each fresh
 # checkout, and nothing after a change in the package.
 CORPUS_VERSION = 1
-EXTRACT_VERSION = 2
+EXTRACT_VERSION = 3
 TRAIN_VERSION = 2
 SCORE_VERSION = 1
 
