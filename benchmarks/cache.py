@@ -141,7 +141,7 @@ def measure_cold(stage: Stage) -> None:
 
     def unchecked(action: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:
-            with mock.patch("unipool.cache.shards.check", nothing):
+            with mock.patch("unipool.cache.shard.check", nothing):
                 action()
 
         return run

@@ -9,12 +9,24 @@ stands there. A new backend is one module and one line here.
 
 from torch import nn
 
-from unipool.backends.last_layer import LastLayer
+from unipool.backends.combined import (
+    Combined,
+    LapAstp,
+    WeightedSumEcapa,
+    WeightedSumXVector,
+)
+from unipool.backends.ltdnn import LTDNND3Net, LTDNNEcapa
+from unipool.backends.mhfa import MHFA, ContextAwareMHFA
 from unipool.backends.unipool import UniPool
-from unipool.backends.weighted_sum import WeightedSum
 
 BACKENDS: dict[str, type[nn.Module]] = {
     "unipool": UniPool,
-    "weighted-sum": WeightedSum,
-    "last-layer": LastLayer,
+    "ltdnn-ecapa": LTDNNEcapa,
+    "ltdnn-d3net": LTDNND3Net,
+    "lap-astp": LapAstp,
+    "weighted-sum-ecapa": WeightedSumEcapa,
+    "weighted-sum-xvector": WeightedSumXVector,
+    "mhfa": MHFA,
+    "ca-mhfa": ContextAwareMHFA,
+    "combined": Combined,
 }

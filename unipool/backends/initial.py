@@ -1,4 +1,4 @@
-"""Initial weights of the published code of UniPool: biases begin at zero."""
+"""Initial weights of the published code of UniPool and its kin: no bias at first."""
 
 from typing import TypeVar
 
@@ -17,6 +17,15 @@ def xavier(module: LinearOrConv) -> LinearOrConv:
     """Draw the weights of a module that ends in none; give it back."""
     nn.init.xavier_uniform_(module.weight)
     return _without_bias(module)
+
+
+def xavier_throughout(module: nn.Module) -> None:
+    """Draw all matrices and kernels of a module anew, and make its biases zero."""
+    for name, parameter in module.named_parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
 
 
 def _without_bias(module: LinearOrConv) -> LinearOrConv:

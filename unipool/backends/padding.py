@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 
 def mask_or_none(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"] | None:
-    """Give the mask, or None when all frames are real: asked once for each batch."""
+    """Give the mask, or None when all frames are real: asked once for each batch.
+
+    A graph that is exported is for every mask, so there it stays.
+    """
+    if torch.compiler.is_exporting():
+        return mask
     return None if bool(mask.all()) else mask
 
 
@@ -66,12 +71,34 @@ class MaskedBatchNorm(nn.Module):
         self, frames: Float[Tensor, "B *L T C"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B *L T C"]:
         """Normalise the real frames."""
-        if mask is None:
-            return self.norm(frames.flatten(0, -2)).view(frames.shape)
+        if mask is None or not self.training:  # fixed statistics look at no frame
+            normed = self.norm(frames.flatten(0, -2)).view(frames.shape)
+            return zero_padding(normed, mask)
         real = _spread(mask, frames)
         normed = torch.zeros_like(frames)
         normed[real] = self.norm(frames[real])
         return normed
+
+
+class MaskedInstanceNorm(nn.Module):
+    """Scale each channel of an utterance to zero mean and unit variance, padding to 0.
+
+    Args:
+        eps: is added to the variance, as torch's instance norm does.
+    """
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(
+        self, frames: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T C"]:
+        """Normalise the real frames."""
+        mean = mean_over_frames(frames, mask)
+        centred = zero_padding(frames - mean.unsqueeze(1), mask)
+        variance = mean_over_frames(centred.square(), mask)
+        return centred / (variance.unsqueeze(1) + self.eps).sqrt()
 
 
 def _spread(

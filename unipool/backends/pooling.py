@@ -1,4 +1,4 @@
-"""From all layers to frames, from frames to one vector, from that to the embedding."""
+"""From frames to one vector, and from that to the embedding."""
 
 import torch
 from einops import rearrange, reduce
@@ -6,7 +6,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from unipool.backends.initial import xavier
 from unipool.backends.padding import (
     MaskedBatchNorm,
     count_frames,
@@ -35,71 +34,88 @@ def mean_and_std(
     return mean, variance.clamp(min=torch.finfo(frames.dtype).tiny).sqrt()
 
 
-class LayerAttentivePool(nn.Module):
-    """Weigh each layer of each frame by squeeze and excitation, keep the maximum.
+def softmax_over_frames(
+    logits: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
+) -> Float[Tensor, "B T C"]:
+    """Give weights of the real frames that sum to 1, and zeros for the others."""
+    if mask is not None:
+        logits = logits.masked_fill(~rearrange(mask, "b t -> b t 1"), -torch.inf)
+    return logits.softmax(dim=1)
 
-    The weights of a head come from the mean and the maximum of its channels in every
-    layer, frame by frame. A weight that is dropped to zero takes part in the maximum,
-    as in the published code.
+
+def weighted_statistics(
+    frames: Float[Tensor, "B T C"],
+    weights: Float[Tensor, "B T C"],
+    *,
+    smallest: float = SMALLEST_VARIANCE,
+) -> Float[Tensor, "B C2"]:
+    """Give mean and standard deviation of weighted frames; padding must be finite."""
+    weighted = weights * frames
+    mean = reduce(weighted, "b t c -> b c", "sum")
+    power = reduce(weighted * frames, "b t c -> b c", "sum")
+    variance = (power - mean.square()).clamp(min=smallest)
+    return torch.cat([mean, variance.sqrt()], dim=1)
+
+
+class MeanPool(nn.Module):
+    """The mean of the real frames.
 
     Args:
-        channels: of the plane.
-        num_layers: of the plane.
-        out_channels: of the frames; ``num_heads`` must divide it.
-        num_heads: groups of channels with weights of their own.
-        dropout: of the weights.
-
-    Source: Kim et al., arXiv 2409.07770 v1, and its published code.
+        channels: of a frame.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_layers: int,
-        out_channels: int,
-        *,
-        num_heads: int,
-        dropout: float,
-    ) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.norm = MaskedBatchNorm(channels)
-        self.project = xavier(nn.Linear(channels, out_channels, bias=False))
-        bottleneck = max(num_layers // 2, 1)
-        self.squeeze = nn.Parameter(torch.empty(num_heads, num_layers, bottleneck))
-        self.squeeze_bias = nn.Parameter(torch.zeros(num_heads, bottleneck))
-        self.excite = nn.Parameter(torch.empty(num_heads, bottleneck, num_layers))
-        self.excite_bias = nn.Parameter(torch.zeros(num_heads, num_layers))
-        self.dropout = nn.Dropout(dropout)
-        self.mix = xavier(nn.Linear(out_channels, out_channels, bias=False))
-        self.out_norm = MaskedBatchNorm(out_channels)
-        # Three axes, so that the fans are products of the last two, as published.
-        nn.init.kaiming_uniform_(self.squeeze, nonlinearity="relu")
-        nn.init.xavier_uniform_(self.excite)
+        self.out_channels = channels
 
     def forward(
-        self, plane: Float[Tensor, "B L T C"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T C2"]:
-        """Pool the layers of each frame."""
-        values = rearrange(
-            self.project(self.norm(plane, mask)),
-            "b l t (h d) -> b l t h d",
-            h=self.num_heads,
-        )
-        weights = self.dropout(self._weights(values))
-        weighted = values * rearrange(weights, "b l t h -> b l t h 1")
-        largest = rearrange(weighted.amax(dim=1), "b t h d -> b t (h d)")
-        return self.out_norm(self.mix(largest), mask)
+        self, frames: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B C"]:
+        """Pool the real frames of each utterance."""
+        return mean_over_frames(frames, mask)
 
-    def _weights(self, values: Float[Tensor, "B L T H D"]) -> Float[Tensor, "B L T H"]:
-        squeezed = [
-            torch.einsum("blth,hlk->bthk", summary, self.squeeze) + self.squeeze_bias
-            for summary in (values.mean(dim=-1), values.max(dim=-1).values)
-        ]
-        # The second layer is linear, so the two meet before it; its bias counts twice.
-        hidden = squeezed[0].relu() + squeezed[1].relu()
-        scores = torch.einsum("bthk,hkl->blth", hidden, self.excite)
-        return (scores + 2 * rearrange(self.excite_bias, "h l -> l 1 h")).sigmoid()
+
+class StatisticsPool(nn.Module):
+    """Mean and standard deviation of the real frames (``mean_and_std``).
+
+    Args:
+        channels: of a frame.
+
+    Source: Snyder et al., "X-vectors: Robust DNN embeddings for speaker recognition",
+    ICASSP 2018.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.out_channels = 2 * channels
+
+    def forward(
+        self, frames: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B C2"]:
+        """Pool the real frames of each utterance."""
+        return torch.cat(mean_and_std(frames, mask), dim=1)
+
+
+class FrameDropout(nn.Module):
+    """Leave frames out of a softmax in training, the same ones for all channels.
+
+    Args:
+        share: of the frames.
+
+    Source: the published code of LAP.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, logits: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        """Make the logits of some frames so small that they have no weight."""
+        if not self.training or not self.share:
+            return logits
+        chance = torch.rand(logits.shape[:2], device=logits.device)
+        # Not infinite: an utterance all of whose frames are left out keeps them all.
+        return logits.masked_fill((chance < self.share).unsqueeze(2), -1e9)
 
 
 class AttentiveStatisticsPool(nn.Module):
@@ -113,6 +129,7 @@ class AttentiveStatisticsPool(nn.Module):
         bottleneck: channels inside the attention.
         dropout: of the weights, after their softmax, so that they no longer sum to 1,
             as in the published code of UniPool.
+        frame_dropout: of whole frames, before the softmax, as in that of LAP.
 
     Source: Okabe et al., "Attentive statistics pooling for deep speaker embedding",
     Interspeech 2018; with weights for each channel and global context as ECAPA-TDNN
@@ -120,24 +137,27 @@ class AttentiveStatisticsPool(nn.Module):
     of UniPool (Kim et al., arXiv 2409.07770 v1).
     """
 
-    def __init__(self, channels: int, *, bottleneck: int, dropout: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        bottleneck: int,
+        dropout: float = 0.0,
+        frame_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.out_channels = 2 * channels
         self.squeeze = nn.Linear(3 * channels, bottleneck)
         self.norm = MaskedBatchNorm(bottleneck)
         self.excite = nn.Linear(bottleneck, channels)
+        self.frame_dropout = FrameDropout(frame_dropout)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
         self, frames: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B C2"]:
         """Pool the real frames of each utterance; padding must be finite."""
-        weights = self.dropout(self._weights(frames, mask))
-        weighted = weights * frames
-        mean = reduce(weighted, "b t c -> b c", "sum")
-        power = reduce(weighted * frames, "b t c -> b c", "sum")
-        variance = (power - mean.square()).clamp(min=SMALLEST_VARIANCE)
-        return torch.cat([mean, variance.sqrt()], dim=1)
+        return weighted_statistics(frames, self.dropout(self._weights(frames, mask)))
 
     def _weights(
         self, frames: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
@@ -150,9 +170,7 @@ class AttentiveStatisticsPool(nn.Module):
         shift = linear(context, of_context, self.squeeze.bias)
         squeezed = linear(frames, of_frame) + rearrange(shift, "b k -> b 1 k")
         logits = self.excite(self.norm(squeezed.relu(), mask))
-        if mask is not None:
-            logits = logits.masked_fill(~rearrange(mask, "b t -> b t 1"), -torch.inf)
-        return logits.softmax(dim=1)
+        return softmax_over_frames(self.frame_dropout(logits), mask)
 
 
 class Projection(nn.Sequential):

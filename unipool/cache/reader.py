@@ -13,7 +13,7 @@ from unipool.cache.part import (
     Part,
     way_out,
 )
-from unipool.cache.shards import plain, runs_of
+from unipool.cache.shard import plain, runs_of
 from unipool.cache.states import HiddenStates
 
 Place = tuple[Part, int, int]
