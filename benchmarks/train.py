@@ -16,7 +16,6 @@ from stage import BATCH, Stage
 
 from unipool.backends import BACKENDS
 from unipool.cache import Cache
-from unipool.losses import AAMSoftmax
 from unipool.splits import Memory
 from unipool.training import Trainee, Training
 
@@ -28,18 +27,15 @@ TRAINING = Training(
     warmup_fraction=0.1,
     gradient_clip=5.0,
     validate_every=1000,
-    margin=0.2,
-    scale=30.0,
-    loss_heads=1,
+    loss="aam-softmax",
+    loss_options={"margin": 0.2, "scale": 30.0},
 )
 
 
 def waiting_share(stage: Stage, cache: Cache, kind: str, steps: int) -> float:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backend = BACKENDS[kind](cache.num_layers, cache.hidden_size)
-    loss = AAMSoftmax(
-        backend.embedding_size, stage.count, margin=0.2, scale=30.0, num_heads=1
-    )
+    loss = TRAINING.make_loss(backend.embedding_size, stage.count)
     trainee = Trainee(backend, loss, TRAINING, seed=0, device=device)
     waited = 0.0
     began = asked = time.perf_counter()
@@ -65,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         stage = Stage(Path(folder), options.gigabytes)
         stage.write()
-        for kind in ("weighted-sum", "unipool"):
+        for kind in ("combined", "unipool"):
             for name, gigabytes in (("mapped", 0.0), ("loaded", 1e3)):
                 cache = stage.open()
                 Memory(gigabytes, gigabytes).load(cache, device)

@@ -109,9 +109,8 @@ TRAINING = {
     "warmup_fraction": 0.2,
     "gradient_clip": 5.0,
     "validate_every": 2,
-    "margin": 0.2,
-    "scale": 30.0,
-    "loss_heads": 1,
+    "loss": "aam-softmax",
+    "loss_options": {"margin": 0.2, "scale": 30.0},
 }
 
 

@@ -1,24 +1,77 @@
 """The contract that every backend keeps, and what each of them is."""
 
 import copy
+import json
 import math
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
+from conftest import cache_of
 
 from unipool.backends import BACKENDS
 from unipool.backends.padding import MaskedBatchNorm
 from unipool.backends.pooling import AttentiveStatisticsPool, mean_and_std
 from unipool.backends.unipool import UniPool
+from unipool.batches import embed_utterances
 
+CPU = torch.device("cpu")
 HIDDEN_SIZE = 6
 LENGTHS = torch.tensor([9, 5, 2])
 MASK = torch.arange(9) < LENGTHS[:, None]
 # Small, and without dropout, so that what is trained can be compared.
-OPTIONS = {"unipool": {"conv_dim": 4, "num_blocks": 2, "dropout": 0.0}}
+OPTIONS = {
+    "unipool": {"conv_dim": 4, "num_blocks": 2, "dropout": 0.0},
+    "ltdnn-ecapa": {
+        "conv_dim": 8,
+        "layer_pool_size": 8,
+        "layer_pool_heads": 2,
+        "dropout": 0.0,
+    },
+    "ltdnn-d3net": {
+        "conv_dim": 8,
+        "layer_pool_size": 8,
+        "layer_pool_heads": 2,
+        "dropout": 0.0,
+    },
+    "lap-astp": {"layer_pool_heads": 2, "layer_pool_size": 8, "dropout": 0.0},
+    "weighted-sum-ecapa": {"width": 8},
+    "weighted-sum-xvector": {"width": 8},
+    "mhfa": {"num_heads": 3, "compression": 4},
+    "ca-mhfa": {"num_heads": 3, "compression": 4, "context": 3},
+    "combined": {"layer_pool_heads": 2, "layer_pool_size": 8, "dropout": 0.0},
+}
 KEEPS_LAYER_ZERO = {"unipool": {"use_layer_zero": True}}
+VARIANTS = {
+    "unipool": [
+        {"num_blocks": 0},
+        {"attentive_vad": False},
+        {"channel_attention": False},
+        {"layer_pool": "attention-mean"},
+        {"layer_pool": "weighted-sum"},
+        {"layer_pool": "mean"},
+        {"layer_pool": "last"},
+        {"frame_pool": "statistics"},
+        {"frame_pool": "mean"},
+    ],
+    "combined": [
+        {"layer_pool": "lap", "network": "mean"},
+        {"layer_pool": "one", "layer": 0, "network": "ecapa-tdnn", "width": 8},
+        {"layer_pool": "mean", "network": "xvector", "width": 8},
+    ],
+}
+CASES = [(kind, {}) for kind in BACKENDS] + [
+    (kind, options) for kind, variants in VARIANTS.items() for options in variants
+]
 
 every_backend = pytest.mark.parametrize("kind", BACKENDS)
+every_case = pytest.mark.parametrize(
+    ("kind", "options"),
+    CASES,
+    ids=["-".join(map(str, [kind, *options.values()])) for kind, options in CASES],
+)
 
 
 def utterances(num_layers=4):
@@ -33,9 +86,7 @@ def padded_with(value, hidden_states, mask=MASK):
 def build(kind, num_layers=4, **options):
     """Make a backend whose weights and running statistics are not the initial ones."""
     torch.manual_seed(0)
-    backend = BACKENDS[kind](
-        num_layers, HIDDEN_SIZE, **OPTIONS.get(kind, {}), **options
-    )
+    backend = BACKENDS[kind](num_layers, HIDDEN_SIZE, **(OPTIONS[kind] | options))
     with torch.no_grad():
         for parameter in backend.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -66,9 +117,9 @@ def test_an_embedding_is_one_vector_of_the_size_asked_for(kind, training):
     assert backend.embedding_size == 7
 
 
-@every_backend
-def test_an_embedding_does_not_depend_on_the_batch(kind):
-    backend = build(kind).double().eval()
+@every_case
+def test_an_embedding_does_not_depend_on_the_batch(kind, options):
+    backend = build(kind, **options).double().eval()
     hidden_states = utterances().double()
 
     batched = backend(padded_with(0.0, hidden_states), MASK)
@@ -79,10 +130,10 @@ def test_an_embedding_does_not_depend_on_the_batch(kind):
         torch.testing.assert_close(batched[i], alone[0], rtol=1e-7, atol=1e-9)
 
 
-@every_backend
+@every_case
 @pytest.mark.parametrize("garbage", [math.nan, math.inf, 1e9])
-def test_what_stands_in_the_padding_changes_no_embedding(kind, garbage):
-    backend = build(kind).eval()
+def test_what_stands_in_the_padding_changes_no_embedding(kind, options, garbage):
+    backend = build(kind, **options).eval()
 
     clean = backend(padded_with(0.0, utterances()), MASK)
     dirty = backend(padded_with(garbage, utterances()), MASK)
@@ -90,10 +141,10 @@ def test_what_stands_in_the_padding_changes_no_embedding(kind, garbage):
     assert torch.equal(clean, dirty)
 
 
-@every_backend
+@every_case
 @pytest.mark.parametrize("garbage", [math.nan, math.inf, 1e9])
-def test_what_stands_in_the_padding_changes_nothing_of_training(kind, garbage):
-    backend = build(kind)
+def test_what_stands_in_the_padding_changes_nothing_of_training(kind, options, garbage):
+    backend = build(kind, **options)
 
     clean = train_once(backend, padded_with(0.0, utterances()), MASK)
     dirty = train_once(backend, padded_with(garbage, utterances()), MASK)
@@ -101,9 +152,9 @@ def test_what_stands_in_the_padding_changes_nothing_of_training(kind, garbage):
     assert all(torch.equal(clean[name], dirty[name]) for name in clean)
 
 
-@every_backend
-def test_the_amount_of_padding_changes_nothing_of_training(kind):
-    backend = build(kind).double()
+@every_case
+def test_the_amount_of_padding_changes_nothing_of_training(kind, options):
+    backend = build(kind, **options).double()
     states = utterances().double()
     wider = torch.nn.functional.pad(states, (0, 0, 0, 4), value=3.0)
     wider_mask = torch.nn.functional.pad(MASK, (0, 4), value=False)
@@ -114,9 +165,9 @@ def test_the_amount_of_padding_changes_nothing_of_training(kind):
     torch.testing.assert_close(padded, padded_more, rtol=1e-7, atol=1e-9)
 
 
-@every_backend
-def test_a_batch_trains_the_same_with_padding_and_without(kind):
-    backend = build(kind).double()
+@every_case
+def test_a_batch_trains_the_same_with_padding_and_without(kind, options):
+    backend = build(kind, **options).double()
     states = utterances().double()
     wider = torch.nn.functional.pad(states, (0, 0, 0, 4), value=3.0)
     all_real = torch.ones(3, 9, dtype=torch.bool)
@@ -128,11 +179,11 @@ def test_a_batch_trains_the_same_with_padding_and_without(kind):
     torch.testing.assert_close(bare, padded, rtol=1e-7, atol=1e-9)
 
 
-@every_backend
+@every_case
 @pytest.mark.parametrize("mask", [MASK, torch.ones_like(MASK)], ids=["ragged", "full"])
 @pytest.mark.parametrize("training", [True, False])
-def test_the_input_is_left_as_it_was(kind, mask, training):
-    backend = build(kind).train(training)
+def test_the_input_is_left_as_it_was(kind, options, mask, training):
+    backend = build(kind, **options).train(training)
     hidden_states = padded_with(7.0, utterances())
     before, mask_before = hidden_states.clone(), mask.clone()
 
@@ -142,9 +193,9 @@ def test_the_input_is_left_as_it_was(kind, mask, training):
     assert torch.equal(mask, mask_before)
 
 
-@every_backend
-def test_every_parameter_gets_a_finite_gradient(kind):
-    backend = build(kind).train()
+@every_case
+def test_every_parameter_gets_a_finite_gradient(kind, options):
+    backend = build(kind, **options).train()
 
     backend(utterances(), MASK).square().sum().backward()
 
@@ -156,9 +207,9 @@ def test_every_parameter_gets_a_finite_gradient(kind):
     assert without == []
 
 
-@every_backend
-def test_gradients_are_finite_when_all_frames_are_equal(kind):
-    backend = build(kind).train()
+@every_case
+def test_gradients_are_finite_when_all_frames_are_equal(kind, options):
+    backend = build(kind, **options).train()
     still = utterances()[:, :, :1].expand(-1, -1, 9, -1)
 
     backend(still, MASK).square().sum().backward()
@@ -166,19 +217,19 @@ def test_gradients_are_finite_when_all_frames_are_equal(kind):
     assert all(p.grad.isfinite().all() for p in backend.parameters())
 
 
-@every_backend
-def test_loaded_weights_embed_the_same(kind):
-    backend = build(kind).eval()
-    again = BACKENDS[kind](4, HIDDEN_SIZE, **OPTIONS.get(kind, {})).eval()
+@every_case
+def test_loaded_weights_embed_the_same(kind, options):
+    backend = build(kind, **options).eval()
+    again = BACKENDS[kind](4, HIDDEN_SIZE, **(OPTIONS[kind] | options)).eval()
 
     again.load_state_dict(backend.state_dict())
 
     assert torch.equal(again(utterances(), MASK), backend(utterances(), MASK))
 
 
-@every_backend
-def test_the_order_of_the_batch_does_not_matter(kind):
-    backend = build(kind).eval()
+@every_case
+def test_the_order_of_the_batch_does_not_matter(kind, options):
+    backend = build(kind, **options).eval()
     order = torch.tensor([2, 0, 1])
 
     embeddings = backend(utterances(), MASK)
@@ -187,10 +238,10 @@ def test_the_order_of_the_batch_does_not_matter(kind):
     torch.testing.assert_close(shuffled, embeddings[order])
 
 
-@every_backend
+@every_case
 @pytest.mark.parametrize("num_padded", [0, 3])
-def test_one_frame_is_enough(kind, num_padded):
-    backend = build(kind).eval()
+def test_one_frame_is_enough(kind, options, num_padded):
+    backend = build(kind, **options).eval()
     mask = torch.arange(1 + num_padded)[None] < 1
 
     embedding = backend(utterances()[:1, :, : 1 + num_padded], mask)
@@ -199,7 +250,7 @@ def test_one_frame_is_enough(kind, num_padded):
 
 
 @every_backend
-@pytest.mark.parametrize("num_layers", [2, 3, 7, 13])
+@pytest.mark.parametrize("num_layers", [2, 3, 7, 13, 25])
 def test_any_number_of_layers_will_do(kind, num_layers):
     backend = build(kind, num_layers).train()
 
@@ -234,8 +285,13 @@ def test_options_have_names(kind):
     [
         ("unipool", {}, [False, True, True, True]),
         ("unipool", {"use_layer_zero": True}, [True, True, True, True]),
-        ("weighted-sum", {}, [True, True, True, True]),
-        ("last-layer", {}, [False, False, False, True]),
+        ("ltdnn-ecapa", {}, [True, True, True, True]),
+        ("ltdnn-d3net", {}, [True, True, True, True]),
+        ("lap-astp", {}, [True, True, True, True]),
+        ("mhfa", {}, [True, True, True, True]),
+        ("combined", {}, [True, True, True, True]),
+        ("combined", {"layer_pool": "one"}, [False, False, False, True]),
+        ("combined", {"layer_pool": "one", "layer": 1}, [False, True, False, False]),
     ],
 )
 def test_a_backend_uses_its_layers_only(kind, options, used):
@@ -253,16 +309,72 @@ def test_a_backend_uses_its_layers_only(kind, options, used):
 
 
 @pytest.mark.parametrize(
-    ("num_layers", "hidden_size", "millions"), [(13, 768, 2.87), (25, 1024, 3.01)]
+    ("kind", "base", "large"),
+    [
+        ("unipool", 2.87, 3.01),
+        ("ltdnn-d3net", 6.48, 6.81),
+        ("ltdnn-ecapa", 5.72, 6.70),
+        ("lap-astp", 1.71, 2.31),
+    ],
 )
-def test_unipool_has_the_published_number_of_parameters(
-    num_layers, hidden_size, millions
-):
-    backend = UniPool(num_layers, hidden_size)
+def test_backends_have_the_published_number_of_parameters(kind, base, large):
+    counts = [
+        sum(parameter.numel() for parameter in BACKENDS[kind](*sizes).parameters())
+        for sizes in ((13, 768), (25, 1024))
+    ]
 
-    num_parameters = sum(parameter.numel() for parameter in backend.parameters())
+    assert [round(count / 1e6, 2) for count in counts] == [base, large]
 
-    assert round(num_parameters / 1e6, 2) == millions
+
+@every_backend
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_states_of_the_cache_are_embedded(kind, dtype):
+    cache = cache_of([9, 5, 2], size=HIDDEN_SIZE, dtype=dtype)
+    backend = build(kind, num_layers=3).eval()
+
+    embeddings = embed_utterances(backend, cache, max_frames=27, device=CPU)
+
+    alone = embed_utterances(backend, cache, max_frames=1, device=CPU)
+    assert np.isfinite(embeddings).all()
+    assert np.allclose(embeddings, alone, rtol=1e-3, atol=1e-4)
+
+
+def test_the_embedding_path_is_exported_for_any_batch(tmp_path):
+    script = tmp_path / "export.py"
+    script.write_text(EXPORT)
+
+    # By itself: here, shapes are checked as types, which an export would follow.
+    done = subprocess.run(
+        [sys.executable, script, json.dumps(OPTIONS)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == list(BACKENDS)
+
+
+EXPORT = """
+import json, sys, torch
+from torch.export import Dim, export
+from unipool.backends import BACKENDS
+
+torch.set_num_threads(1)
+for kind, options in json.loads(sys.argv[1]).items():
+    backend = BACKENDS[kind](4, 6, **options).eval()
+    states = torch.randn(3, 4, 9, 6)
+    mask = torch.arange(9) < torch.tensor([9, 5, 2])[:, None]
+    batch, frames = Dim("batch", min=1, max=64), Dim("frames", min=1, max=4096)
+    shapes = {"hidden_states": {0: batch, 2: frames}, "mask": {0: batch, 1: frames}}
+    program = export(backend, (states, mask), dynamic_shapes=shapes).module()
+    for size in ((3, 9), (1, 1), (2, 31)):
+        states = torch.randn(size[0], 4, size[1], 6)
+        mask = torch.ones(size, dtype=torch.bool)
+        mask[0, 1:] = False
+        torch.testing.assert_close(program(states, mask), backend(states, mask))
+    print(kind)
+"""
 
 
 @pytest.mark.parametrize(("num_layers", "own"), [(12, 0.198), (24, 0.106)])
@@ -299,8 +411,8 @@ def test_each_target_layer_has_a_row_of_mixing_weights():
         ("blocks.0.attention.of_mean.0.weight", math.sqrt(6 / 64)),
         ("blocks.0.attention.of_max.3.weight", math.sqrt(6 / (16 + 64))),
         ("layer_pool.project.weight", math.sqrt(6 / (64 + 64))),
-        ("layer_pool.squeeze", math.sqrt(6 / (12 * 6))),
-        ("layer_pool.excite", math.sqrt(6 / (6 * 12 + 4 * 12))),
+        ("layer_pool.reduce.squeeze", math.sqrt(6 / (12 * 6))),
+        ("layer_pool.reduce.excite", math.sqrt(6 / (6 * 12 + 4 * 12))),
         ("layer_pool.mix.weight", math.sqrt(6 / (64 + 64))),
         ("frame_pool.squeeze.weight", math.sqrt(1 / (3 * 64))),
         ("frame_pool.excite.weight", math.sqrt(1 / 32)),
@@ -346,7 +458,7 @@ def test_the_double_residual_adds_the_gated_mixtures_once_more():
 def test_dropout_of_unipool_is_that_of_its_poolings():
     backend = UniPool(4, HIDDEN_SIZE, conv_dim=4, dropout=0.3)
 
-    assert backend.layer_pool.dropout.p == 0.3
+    assert backend.layer_pool.reduce.dropout.p == 0.3
     assert backend.frame_pool.dropout.p == 0.3
 
 
@@ -361,7 +473,8 @@ def test_heads_that_do_not_divide_the_channels_are_an_error():
 
 
 def test_the_weighted_sum_begins_as_the_mean_of_the_layers():
-    backend = BACKENDS["weighted-sum"](4, HIDDEN_SIZE).eval()
+    backend = build("combined").eval()
+    torch.nn.init.zeros_(backend.layer_pool.reduce.layer_logits)
     same_mean = utterances().mean(dim=1, keepdim=True).expand(-1, 4, -1, -1)
 
     embeddings = backend(utterances(), MASK)
@@ -415,7 +528,7 @@ def test_the_standard_deviation_of_equal_frames_has_a_finite_gradient():
 
 
 def test_equal_attention_gives_plain_statistics():
-    pool = AttentiveStatisticsPool(1, bottleneck=2, dropout=0.0).eval()
+    pool = AttentiveStatisticsPool(1, bottleneck=2).eval()
     torch.nn.init.zeros_(pool.excite.weight)
     frames = torch.tensor([1.0, 3.0, 5.0, 77.0])[None, :, None]
 

@@ -61,13 +61,40 @@ def test_the_shipped_config_has_none():
         ),
         (
             "backends.unipool.train",
-            {"sclae": 3},
-            "backends.unipool.train.sclae: unknown key; did you mean 'scale'?",
+            {"loss_option": {}},
+            "backends.unipool.train.loss_option: unknown key; did you mean"
+            " 'loss_options'?",
+        ),
+        (
+            "train.loss",
+            "aam_softmax",
+            "train.loss: unknown 'aam_softmax'; did you mean 'aam-softmax'?",
+        ),
+        (
+            "train.loss_options.sclae",
+            3,
+            "train.loss_options.sclae: unknown key; did you mean 'scale'?",
+        ),
+        (
+            "train.masking",
+            {"span-uot": {}},
+            "train.masking: unknown 'span-uot'; did you mean 'span-out'?",
+        ),
+        (
+            "train.masking",
+            {"span-out": {"probability": 0.3, "start": 0.05}},
+            "train.masking.span-out.frames: missing",
+        ),
+        (
+            "backends.unipool.options.layer_pool",
+            "max",
+            "backends.unipool.options.layer_pool: 'max' is not one of"
+            " ['attention-max', 'attention-mean', 'weighted-sum', 'mean', 'last']",
         ),
         # Keys that are missing.
         ("grid.0.seeds", REMOVED, "grid[0].seeds: missing"),
         ("corpora.demo.options.root", REMOVED, "corpora.demo.options.root: missing"),
-        ("train.margin", REMOVED, "train.margin: missing"),
+        ("train.loss", REMOVED, "train.loss: missing"),
         (
             "corpora.demo.valid_trials",
             REMOVED,

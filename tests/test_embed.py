@@ -22,7 +22,8 @@ from unipool.trials import read_trials
 @pytest.fixture(scope="module")
 def run(cached, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train_run(cached, folder, loss_heads=2)
+    options = {"margin": 0.2, "scale": 30.0, "num_heads": 2}
+    train_run(cached, folder, loss_options=options)
     return folder
 
 

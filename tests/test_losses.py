@@ -1,4 +1,4 @@
-"""AAM-softmax, in numbers that can be checked by hand."""
+"""The losses, in numbers that can be checked by hand."""
 
 import math
 from itertools import pairwise
@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from unipool.losses import AAMSoftmax
+from unipool.losses import AAMSoftmax, AMSoftmax, SubcenterAAMSoftmax
 
 
 def loss_of_two_axes(*, margin, scale, num_heads=1):
@@ -111,5 +111,88 @@ def test_weights_begin_as_published():
 
 
 def test_heads_that_do_not_divide_the_embedding_are_an_error():
-    with pytest.raises(ValueError, match="loss_heads is 5, it must divide"):
+    with pytest.raises(ValueError, match="num_heads is 5, it must divide"):
         AAMSoftmax(192, 10, margin=0.2, scale=30.0, num_heads=5)
+
+
+def test_am_softmax_takes_the_margin_from_the_cosine():
+    loss = AMSoftmax(2, 2, margin=0.4, scale=2.0)
+    loss.load_state_dict({"weight": torch.eye(2)[None]})
+
+    value = loss(torch.tensor([[3.0, 4.0]]), torch.tensor([0]))
+
+    # Cosines 0.6 and 0.8; 0.6 - 0.4 = 0.2.
+    assert value.item() == pytest.approx(math.log(1 + math.exp(2 * (0.8 - 0.2))))
+
+
+def subcenters(**options):
+    """Make a loss of three speakers with two weights each, in a plane."""
+    settings = {"margin": 0.0, "scale": 1.0, "num_subcenters": 2, "top_k": 0}
+    loss = SubcenterAAMSoftmax(2, 3, **(settings | options))
+    angles = torch.tensor([[0.0, 1.0, 2.0], [0.5, 3.0, 2.5]])  # (sub-centre, speaker)
+    loss.load_state_dict({"weight": torch.stack([angles.cos(), angles.sin()], dim=1)})
+    return loss
+
+
+def at(angle):
+    return torch.tensor([[math.cos(angle), math.sin(angle)]])
+
+
+def test_the_nearest_sub_centre_counts():
+    cosine = subcenters().cosine(at(0.4))
+
+    expected = [math.cos(0.1), math.cos(0.6), math.cos(1.6)]
+    assert cosine.flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_hardest_other_speakers_come_nearer():
+    loss = subcenters(margin=0.3, top_k=1, penalty=0.06)
+
+    value = loss(at(0.4), torch.tensor([0]))
+
+    # The own angle 0.1 grows by 0.3, the nearest other's 0.6 shrinks by 0.06.
+    logits = [math.cos(0.4), math.cos(0.54), math.cos(1.6)]
+    expected = math.log(sum(map(math.exp, logits))) - logits[0]
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_margin_and_penalty_rise_together():
+    loss = subcenters(margin=0.3, top_k=2, penalty=0.06)
+    bare = subcenters()
+    loss.margin_share = 0.0
+
+    values = [one(at(0.4), torch.tensor([0])).item() for one in (loss, bare)]
+
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+    loss.margin_share = 0.5
+    half = subcenters(margin=0.15, top_k=2, penalty=0.03)
+    torch.testing.assert_close(
+        loss(at(0.4), torch.tensor([0])), half(at(0.4), torch.tensor([0]))
+    )
+
+
+def test_more_penalised_than_there_are_speakers_are_all():
+    loss = subcenters(margin=0.3, top_k=5, penalty=0.06)
+
+    assert loss(at(0.4), torch.tensor([0])).isfinite()
+
+
+@pytest.mark.parametrize("options", [{"num_subcenters": 0}, {"top_k": -1}])
+def test_sub_centres_without_meaning_are_an_error(options):
+    with pytest.raises(ValueError, match=r"num_subcenters is .* and top_k"):
+        subcenters(**options)
+
+
+@pytest.mark.parametrize("kind", [AAMSoftmax, AMSoftmax, SubcenterAAMSoftmax])
+def test_training_with_a_loss_tells_speakers_apart(kind):
+    torch.manual_seed(0)
+    loss = kind(4, 3, margin=0.2, scale=10.0)
+    embeddings = torch.nn.Parameter(torch.randn(9, 4))
+    labels = torch.arange(9) % 3
+    optimizer = torch.optim.Adam([embeddings, *loss.parameters()], lr=0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss(embeddings, labels).backward()
+        optimizer.step()
+
+    assert (loss.cosine(embeddings)[:, 0].argmax(dim=1) == labels).all()

@@ -35,7 +35,8 @@ def train_and_kill(cached, run, monkeypatch, *, after):
 
 
 def test_a_run_leaves_weights_history_and_what_it_was(cached, tmp_path):
-    train_run(cached, tmp_path / "run", loss_heads=2)
+    options = {"margin": 0.2, "scale": 30.0, "num_heads": 2}
+    train_run(cached, tmp_path / "run", loss_options=options)
 
     weights, info = read_checkpoint(tmp_path / "run")
     history = pd.read_csv(tmp_path / "run" / "history.csv")

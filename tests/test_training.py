@@ -9,7 +9,6 @@ from conftest import cache_of
 
 from unipool.backends import BACKENDS
 from unipool.batches import CropSampler
-from unipool.losses import AAMSoftmax
 from unipool.training import Trainee, Training
 
 SETTINGS = {
@@ -20,9 +19,8 @@ SETTINGS = {
     "warmup_fraction": 0.1,
     "gradient_clip": 5.0,
     "validate_every": 5,
-    "margin": 0.2,
-    "scale": 30.0,
-    "loss_heads": 1,
+    "loss": "aam-softmax",
+    "loss_options": {"margin": 0.2, "scale": 30.0},
 }
 
 
@@ -30,7 +28,7 @@ def trainee(**changes):
     torch.manual_seed(0)
     training = Training(**(SETTINGS | changes))
     backend = BACKENDS["unipool"](3, 5, conv_dim=4, embedding_size=8)
-    loss = AAMSoftmax(8, 3, margin=training.margin, scale=training.scale)
+    loss = training.make_loss(8, 3)
     return Trainee(backend, loss, training, seed=7, device=torch.device("cpu"))
 
 
@@ -57,15 +55,53 @@ def batches(first, last):
         ("warmup_fraction", 0.05),  # one step of twenty
         ("gradient_clip", 0),
         ("validate_every", 0),
-        ("margin", -1),
-        ("margin", math.nan),
-        ("scale", 0),
-        ("loss_heads", 0),
+        ("margin_ramp", 1.5),
     ],
 )
 def test_a_setting_without_meaning_is_named(setting, value):
     with pytest.raises(ValueError, match=f"{setting}: is {value}, must"):
         Training(**(SETTINGS | {setting: value}))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"margin": -1, "scale": 30.0}, "loss_options: margin is -1"),
+        ({"margin": math.nan, "scale": 30.0}, "loss_options: margin is nan"),
+        ({"margin": 0.2, "scale": 0}, "loss_options: .* scale 0; .* above 0"),
+    ],
+)
+def test_a_loss_without_meaning_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        Training(**(SETTINGS | {"loss_options": options}))
+
+
+def test_a_masking_without_meaning_is_named():
+    spans = {"probability": 2.0, "start": 0.1, "frames": 3}
+    with pytest.raises(ValueError, match=r"masking\.span-out\.probability: is 2\.0"):
+        Training(**(SETTINGS | {"masking": {"span-out": spans}}))
+
+
+def test_the_margin_rises_fast_at_first_and_then_applies_whole():
+    ramping = Training(**(SETTINGS | {"margin_ramp": 0.5}))  # ten steps of twenty
+
+    shares = [ramping.margin_share(step) for step in (0, 5, 9, 10, 19)]
+
+    # 1 - 0.001 to the power of 0, 0.5, 0.9
+    assert shares == pytest.approx([0, 0.968377, 0.998005, 1, 1], abs=1e-6)
+    assert Training(**SETTINGS).margin_share(0) == 1
+
+
+def test_masking_and_ramp_take_part_in_an_update():
+    spans = {"span-out": {"probability": 1.0, "start": 0.2, "frames": 2}}
+    plain, masked = trainee(), trainee(masking=spans)
+    ramping = trainee(margin_ramp=1.0)
+    batch = next(batches(0, 1))
+
+    losses = [learner.update(batch) for learner in (plain, masked, ramping)]
+
+    assert losses[1] != losses[0]
+    assert losses[2] < losses[0]  # no margin yet
 
 
 def test_no_steps_are_allowed():

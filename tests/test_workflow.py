@@ -41,7 +41,10 @@ CONFIG = {
     },
     "backends": {
         "unipool": {"kind": "unipool", "options": {"conv_dim": 4, "embedding_size": 8}},
-        "mean": {"kind": "last-layer", "options": {"embedding_size": 8}},
+        "mean": {
+            "kind": "combined",
+            "options": {"layer_pool": "one", "network": "mean", "embedding_size": 8},
+        },
     },
     "train": TRAINING,
     "grid": [

@@ -4,7 +4,7 @@ Everything random follows from the seed and the step, and the state is kept at e
 validation, so a training that was killed ends in the same weights as one that was not.
 
 Source: the published training code of UniPool (Kim et al., arXiv 2409.07770 v1): Adam,
-one-cycle learning rate with its momentum cycle, gradient clip, AAM-softmax; of the
+one-cycle learning rate with its momentum cycle, gradient clip; of the
 validations the one of lowest EER is kept, of equals the later.
 """
 
@@ -29,7 +29,6 @@ from unipool.cache import Cache
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
 from unipool.device import pick_device
 from unipool.log import LoggedProgress
-from unipool.losses import AAMSoftmax
 from unipool.metrics import eer
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
@@ -115,7 +114,7 @@ def train(
         valid_cache,
         read_trials(valid_trials),
         max_frames=int(embed_batch_seconds / valid_cache.frame_shift),
-        num_heads=training.loss_heads,
+        num_heads=training.loss_options.get("num_heads", 1),
     )
     labels, speakers = _number_speakers(rows, train_split.manifest)
     sampler = CropSampler(
@@ -129,7 +128,7 @@ def train(
     backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
     trainee = Trainee(
         backend,
-        _make_loss(backend, len(speakers), training),
+        training.make_loss(_embedding_size(backend), len(speakers)),
         training,
         seed=seed,
         device=where,
@@ -157,7 +156,7 @@ def train(
             "num_layers": cache.num_layers,
             "layers": cache.layers,
             "hidden_size": cache.hidden_size,
-            "loss_heads": training.loss_heads,
+            "loss_heads": trainee.loss.num_heads,
             "seed": seed,
             "num_speakers": len(speakers),
             "best_step": best["step"],
@@ -185,15 +184,9 @@ def _number_speakers(
     return labels.astype(np.int64), list(speakers)
 
 
-def _make_loss(backend: nn.Module, num_speakers: int, training: Training) -> AAMSoftmax:
+def _embedding_size(backend: nn.Module) -> int:
     assert isinstance(backend.embedding_size, int)
-    return AAMSoftmax(
-        backend.embedding_size,
-        num_speakers,
-        margin=training.margin,
-        scale=training.scale,
-        num_heads=training.loss_heads,
-    )
+    return backend.embedding_size
 
 
 def _loop(

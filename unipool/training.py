@@ -1,7 +1,8 @@
 """One training: its settings, what changes in it, and one step of it."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from unipool.batches import CropBatch
-from unipool.losses import AAMSoftmax
+from unipool.losses import LOSSES, AAMSoftmax
+from unipool.masking import MASKINGS, Masked
 
 LEAST = {
     "steps": 0,
@@ -20,11 +22,12 @@ LEAST = {
     "learning_rate": 0,
     "gradient_clip": 1e-6,
     "validate_every": 1,
-    "margin": 0,
-    "scale": 1e-6,
-    "loss_heads": 1,
 }
 """The smallest value of each setting that has a meaning."""
+
+
+RAMP_BEGIN = 1e-3
+"""What is missing of the margin falls to this share on a straight line of its log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +43,12 @@ class Training:
         warmup_fraction: share of the steps in which the learning rate rises.
         gradient_clip: largest norm of the gradient of all parameters together.
         validate_every: steps between two validations, at which the state is kept.
-        margin: of the AAM-softmax, in radians.
-        scale: of the AAM-softmax.
-        loss_heads: equal parts of the embedding that are compared separately.
+        loss: name in ``LOSSES``.
+        loss_options: keyword arguments of that loss.
+        margin_ramp: share of the steps in which the loss's margin rises from 0, fast at
+            first, as in LAP's recipe; with 0 all of it applies at once.
+        masking: what is hidden of the states: names in ``MASKINGS``, with their
+            arguments; by default nothing.
 
     Raises:
         ValueError: when a number has no meaning; it names the setting.
@@ -55,9 +61,10 @@ class Training:
     warmup_fraction: float
     gradient_clip: float
     validate_every: int
-    margin: float
-    scale: float
-    loss_heads: int
+    loss: str
+    loss_options: dict[str, Any]
+    margin_ramp: float = 0.0
+    masking: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
@@ -70,6 +77,40 @@ class Training:
                 f"warmup_fraction: is {self.warmup_fraction}, must lie between 0 and 1"
                 f" and make more than 1 of the {self.steps} steps"
             )
+        if not 0 <= self.margin_ramp <= 1:
+            raise ValueError(f"margin_ramp: is {self.margin_ramp}, must be 0 to 1")
+        self.maskings()
+        try:
+            self.make_loss(self.loss_options.get("num_heads", 1), num_speakers=2)
+        except ValueError as error:
+            raise ValueError(f"loss_options: {error}") from error
+
+    def make_loss(self, embedding_size: int, num_speakers: int) -> AAMSoftmax:
+        """Build the loss.
+
+        Raises:
+            ValueError: when its options have no meaning.
+        """
+        return LOSSES[self.loss](embedding_size, num_speakers, **self.loss_options)
+
+    def maskings(self) -> list[Callable[..., Masked]]:
+        """Build what hides some of the states.
+
+        Raises:
+            ValueError: when a number has no meaning.
+        """
+        made = []
+        for name, options in self.masking.items():
+            try:
+                made.append(MASKINGS[name](**options))
+            except ValueError as error:
+                raise ValueError(f"masking.{name}.{error}") from error
+        return made
+
+    def margin_share(self, step: int) -> float:
+        """Give the share of the margin that applies at a step."""
+        rising = self.margin_ramp * self.steps
+        return 1 - RAMP_BEGIN ** (step / rising) if step < rising else 1.0
 
 
 STATEFUL = ("backend", "loss", "optimizer", "schedule")
@@ -114,6 +155,7 @@ class Trainee:
             pct_start=training.warmup_fraction,
         )
         self.training, self.seed, self.device = training, seed, device
+        self.maskings = training.maskings()
         self.step = 0
         self.seconds = 0.0
         self.learning_rate = math.nan
@@ -131,6 +173,9 @@ class Trainee:
         mask = torch.ones(
             (states.shape[0], states.shape[2]), dtype=torch.bool, device=self.device
         )
+        for hide in self.maskings:
+            states, mask = hide(states, mask)
+        self.loss.margin_share = self.training.margin_share(self.step)
         loss = self.loss(self.backend(states, mask), batch.labels.to(self.device))
         value = float(loss.item())
         if not math.isfinite(value):

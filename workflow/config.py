@@ -144,13 +144,31 @@ def _wrong_options(config: dict[str, Any]) -> Iterator[str]:
         if "train" in entry
     }
     for where, training in trainings.items():
-        problems = [*_fit(where, training, Training)]
+        problems = [*_fit(where, training, Training), *_fit_named(where, training)]
         yield from problems
         if not problems:
             try:
                 Training(**training)
             except ValueError as error:
                 yield f"{where}.{error}"
+
+
+def _fit_named(where: str, training: dict[str, Any]) -> Iterator[str]:
+    """Hold the loss and the maskings of a training against what they are for."""
+    from unipool.losses import LOSSES
+    from unipool.masking import MASKINGS
+
+    loss = training.get("loss")
+    if isinstance(loss, str) and loss not in LOSSES:
+        yield f"{where}.loss: unknown {loss!r}; {_suggest(loss, list(LOSSES))}"
+    elif isinstance(loss, str):
+        options = training.get("loss_options") or {}
+        yield from _fit(f"{where}.loss_options", options, LOSSES[loss])
+    for name, options in (training.get("masking") or {}).items():
+        if name not in MASKINGS:
+            yield f"{where}.masking: unknown {name!r}; {_suggest(name, list(MASKINGS))}"
+            continue
+        yield from _fit(f"{where}.masking.{name}", options or {}, MASKINGS[name])
 
 
 def _fit(where: str, given: dict[str, Any], call: Callable[..., Any]) -> Iterator[str]:

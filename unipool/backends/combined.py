@@ -44,6 +44,8 @@ class Combined(nn.Module):
         layer_pool_heads: of ``lap``; it must divide ``hidden_size``.
         layer_pool_size: channels of the frames behind ``lap``.
         network: over time.
+        dropout: of the weights of ``lap``, and of the frames that the attention of
+            ``attentive-statistics`` sees.
         width: channels inside ``ecapa-tdnn`` (512 where nothing is said, or 1024) and
             ``xvector`` (512).
         embedding_size: channels of the embedding.
@@ -64,6 +66,7 @@ class Combined(nn.Module):
         network: Literal[
             "ecapa-tdnn", "xvector", "attentive-statistics", "mean"
         ] = "attentive-statistics",
+        dropout: float = 0.1,
         width: int | None = None,
         embedding_size: int = 192,
     ) -> None:
@@ -84,7 +87,7 @@ class Combined(nn.Module):
                 inner_channels=hidden_size,
                 out_channels=channels,
                 num_heads=layer_pool_heads,
-                dropout=0.1,
+                dropout=dropout,
                 bias=True,
             )
         else:
@@ -95,7 +98,9 @@ class Combined(nn.Module):
                     "one": OneLayer(layer),
                 }[layer_pool]
             )
-        sizes = {} if width is None else {"width": width}
+        sizes: dict[str, float] = {} if width is None else {"width": width}
+        if network == "attentive-statistics":
+            sizes["frame_dropout"] = dropout
         self.network = NETWORKS[network](
             channels, embedding_size=embedding_size, **sizes
         )
@@ -189,6 +194,7 @@ class LapAstp(Combined):
         hidden_size: channels of one hidden state.
         layer_pool_heads: must divide ``hidden_size``.
         layer_pool_size: channels of the pooled frames.
+        dropout: of the layers' weights, and of the frames that the attention sees.
         embedding_size: channels of the embedding.
 
     Raises:
@@ -205,6 +211,7 @@ class LapAstp(Combined):
         *,
         layer_pool_heads: int = 16,
         layer_pool_size: int = 512,
+        dropout: float = 0.1,
         embedding_size: int = 192,
     ) -> None:
         super().__init__(
@@ -213,6 +220,7 @@ class LapAstp(Combined):
             layer_pool="lap",
             layer_pool_heads=layer_pool_heads,
             layer_pool_size=layer_pool_size,
+            dropout=dropout,
             embedding_size=embedding_size,
         )
         xavier_throughout(self)

@@ -33,7 +33,7 @@ def count_frames(
 ) -> Float[Tensor, "B 1"]:
     """Count the real frames of each utterance."""
     if mask is None:
-        return frames.new_full((len(frames), 1), frames.shape[1])
+        return frames.new_full((frames.shape[0], 1), frames.shape[1])
     return mask.sum(dim=1, keepdim=True).to(frames.dtype)
 
 
@@ -105,4 +105,4 @@ def _spread(
     mask: Bool[Tensor, "B T"], frames: Float[Tensor, "B *L T C"]
 ) -> Bool[Tensor, "B *L T"]:
     layer_axes = [1] * (frames.dim() - 3)
-    return mask.view(len(mask), *layer_axes, -1).expand(frames.shape[:-1])
+    return mask.view(mask.shape[0], *layer_axes, -1).expand(frames.shape[:-1])

@@ -95,7 +95,7 @@ LAP: Names = {
 
 
 class Sizes(NamedTuple):
-    """What ``BACKENDS`` needs to build a backend: options beside the encoder's sizes."""
+    """What a backend is built with: the sizes of the encoder, and its own options."""
 
     num_layers: int
     hidden_size: int

@@ -78,20 +78,25 @@ class Shard:
         self._all_layers = runs_of(list(range(layout.num_layers)))
         self._unchecked = np.ones((num_chunks, layout.num_layers), bool)
 
-    def announce(self, start: int, stop: int, runs: Runs, *, again: bool) -> None:
-        """Have the system fetch chunks ``start`` to ``stop - 1`` of some layers."""
-        new = any(self._unchecked[start:stop, run].any() for _, run in runs)
+    def announce(self, start: int, stop: int, runs: Runs, *, again: bool) -> bool:
+        """Have the system fetch chunks ``start`` to ``stop - 1`` of some layers.
+
+        Returns:
+            Whether some of them were not read before.
+        """
+        new = any(bool(self._unchecked[start:stop, run].any()) for _, run in runs)
         if self._content is None or not (new or again):
-            return
+            return False
         size, of_all = self._layout.chunk_bytes, self._layout.num_bytes(1)
         if runs == self._all_layers:
             begin, length = start * of_all, (stop - start) * of_all
             _advise(self._address + begin, length, mmap.MADV_WILLNEED)
-            return
+            return new
         for chunk in range(start, stop):
             for _, run in runs:
                 begin = self._address + chunk * of_all + run.start * size
                 _advise(begin, (run.stop - run.start) * size, mmap.MADV_WILLNEED)
+        return new
 
     def check(self, start: int, stop: int, runs: Runs) -> None:
         """Hold chunks against their checksums, each when it is first read."""

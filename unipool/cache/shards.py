@@ -68,7 +68,7 @@ class Shards:
                 return number
         return len(self)
 
-    def announce(self, first: int, last: int, runs: Runs, *, again: bool) -> None:
+    def announce(self, first: int, last: int, runs: Runs, *, again: bool) -> bool:
         """Have the system fetch frames ``first`` to ``last - 1`` from the disk.
 
         Args:
@@ -76,13 +76,18 @@ class Shards:
             last: the one behind the last.
             runs: layers, of those that are stored.
             again: also what was read before.
+
+        Returns:
+            Whether some of it was not read before.
         """
         size, in_shard = self.layout.chunk_frames, self.layout.chunks_in_shard
         begin, end = first // size, -(-last // size)
+        new = False
         for number in range(begin // in_shard, -(-end // in_shard)):
             start = max(begin - number * in_shard, 0)
             stop = min(end - number * in_shard, in_shard)
-            self._shard(number).announce(start, stop, runs, again=again)
+            new |= self._shard(number).announce(start, stop, runs, again=again)
+        return new
 
     def read(self, first: int, runs: Runs, values: Any, scales: Any) -> None:
         """Copy frames from ``first`` on.

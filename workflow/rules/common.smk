@@ -31,7 +31,7 @@ validate(config, str(SCHEMA))  # fills in the defaults
 # checkout, and nothing after a change in the package.
 CORPUS_VERSION = 1
 EXTRACT_VERSION = 3
-TRAIN_VERSION = 2
+TRAIN_VERSION = 3
 SCORE_VERSION = 1
 
 
