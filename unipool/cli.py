@@ -1,4 +1,4 @@
-"""What a person types: ``unipool plan``, ``unipool cache list | verify | remove``."""
+"""What a person types: ``unipool plan``, ``cache``, ``import-checkpoint``."""
 
 import argparse
 import json
@@ -48,6 +48,18 @@ def main(arguments: list[str] | None = None) -> int:
         if name == "remove":
             verb.add_argument("--yes", action="store_true", help="do not ask")
         verb.set_defaults(run=run)
+
+    importing = commands.add_parser(
+        "import-checkpoint",
+        help="make a run's folder of a checkpoint of the published code",
+        description="Read a model_best.pt of UniPool-SV, L-TDNN or LAP, tell by its"
+        " tensors which backend it is and of what sizes, and write model.safetensors"
+        " and model.json into a folder. Where a run of the grid would stand, it is"
+        " embedded and scored like one.",
+    )
+    importing.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    importing.add_argument("folder", type=Path, metavar="FOLDER")
+    importing.set_defaults(run=_import_checkpoint)
 
     options = parser.parse_args(arguments)
     try:
@@ -131,6 +143,23 @@ def _remove(options: argparse.Namespace) -> int:
         for receipt in [store.with_suffix(".json") for store in stores]:
             with only_writer(receipt.with_suffix(".lock"), wait=False):
                 remove_part(receipt)
+    return 0
+
+
+def _import_checkpoint(options: argparse.Namespace) -> int:
+    # Here, not above: torch takes seconds to import.
+    from unipool.importing import import_published
+
+    if (options.folder / "model.json").exists():
+        raise ValueError(
+            f"{options.folder}: there is a run already; name another folder, or remove"
+            " it first"
+        )
+    info = import_published(options.checkpoint, options.folder)
+    _say(
+        f"{options.folder}: {info['kind']}, {info['backend_parameters']:,} parameters,"
+        f" {info['num_layers']} layers x {info['hidden_size']}, {info['options']}"
+    )
     return 0
 
 

@@ -51,7 +51,9 @@ class AttentiveVAD(nn.Module):
     ) -> Float[Tensor, "B L T C"]:
         """Give the gated mixtures; padded frames are zero."""
         mixing = self.mixing_logits.softmax(dim=1)
-        mixed = torch.einsum("ml,bltc->bmtc", mixing, plane)
+        # As a product for each utterance: einsum and matmul would copy the plane.
+        of_each = mixing.expand(plane.shape[0], -1, -1)
+        mixed = torch.bmm(of_each, plane.flatten(2)).view_as(plane)
         gates = (torch.matmul(mixed, self.weight) + self.bias).sigmoid()
         return mixed * zero_padding(gates, mask)
 

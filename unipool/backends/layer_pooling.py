@@ -59,7 +59,10 @@ class AttendedLayers(nn.Module):
         heads = rearrange(plane, "b l t (h d) -> b l t h d", h=self.num_heads)
         weights = self.dropout(self._weights(heads))
         weighted = heads * rearrange(weights, "b l t h -> b l t h 1")
-        kept = weighted.amax(dim=1) if self.keep == "max" else weighted.mean(dim=1)
+        if self.keep == "max":  # by place: amax would keep the plane for its gradient
+            kept = weighted.max(dim=1).values
+        else:
+            kept = weighted.mean(dim=1)
         return rearrange(kept, "b t h d -> b t (h d)")
 
     def _weights(self, heads: Float[Tensor, "B L T H D"]) -> Float[Tensor, "B L T H"]:

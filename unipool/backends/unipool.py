@@ -137,4 +137,4 @@ class UniPool(nn.Module):
         for block in self.blocks:
             plane = block(plane, mask)
             planes.append(plane)
-        return torch.cat(planes or [plane], dim=3)
+        return torch.cat(planes, dim=3) if len(planes) > 1 else plane
