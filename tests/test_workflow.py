@@ -408,3 +408,25 @@ def test_bad_audio_is_told_without_a_traceback_and_nothing_is_written(tmp_path):
     assert "ütt 0.wav" in log
     assert "Traceback" not in log
     assert not (tmp_path / "results/corpora/own/utterances.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "experiment", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_an_experiment_is_planned(tmp_path, experiment):
+    grid = yaml.safe_load(experiment.read_text("utf-8"))["grid"]
+    rows = sum(
+        len(block["test"])
+        * len(block["backbones"])
+        * len(block["backends"])
+        * len(block["seeds"])
+        for block in grid
+    )
+    files = (str(ROOT / "config.yaml"), str(experiment))
+
+    planned = snakemake(
+        tmp_path, "--dry-run", "results/table.csv", "--configfile", *files
+    )
+
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert jobs(planned)["score"] == jobs(planned)["train"] == rows
