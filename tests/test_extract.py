@@ -381,3 +381,16 @@ def test_a_model_that_depends_on_the_batch_is_refused_before_anything(
         run(project, max_batch_seconds=60)
 
     assert not (project / "cache" / "part-000-of-001.json").exists()
+
+
+def test_half_a_second_more_or_less_is_no_trouble_to_the_progress(project):
+    manifest = read_manifest(project / "m.csv")
+    # Rounded, a total of 0.5 s would be less than what is done.
+    (row,) = manifest.index[manifest["utterance"] == "u0"]
+    soundfile.write(project / "0 ä.wav", voice(0, 0, seconds=0.5), 16_000)
+    manifest.loc[row, "seconds"] = 0.5
+    write_manifest(manifest.loc[[row]], project / "m.csv")
+
+    run(project)
+
+    assert (project / "cache" / "part-000-of-001.json").exists()

@@ -147,7 +147,7 @@ def _fill(
     bar = LoggedProgress(
         desc="extract",
         unit="s of audio",
-        total=round(sum(seconds)),
+        total=sum(seconds),
         initial=sum(seconds[: len(stretches) - len(missing)]),
     )
     with bar, ThreadPoolExecutor(max_workers=1) as appender:
