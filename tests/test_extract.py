@@ -385,10 +385,10 @@ def test_a_model_that_depends_on_the_batch_is_refused_before_anything(
 
 def test_half_a_second_more_or_less_is_no_trouble_to_the_progress(project):
     manifest = read_manifest(project / "m.csv")
-    # Rounded, a total of 0.5 s would be less than what is done.
+    # Rounded, a total of 2.5 s would be less than what is done.
     (row,) = manifest.index[manifest["utterance"] == "u0"]
-    soundfile.write(project / "0 ä.wav", voice(0, 0, seconds=0.5), 16_000)
-    manifest.loc[row, "seconds"] = 0.5
+    soundfile.write(project / "0 ä.wav", voice(0, 0, seconds=2.5), 16_000)
+    manifest.loc[row, "seconds"] = 2.5
     write_manifest(manifest.loc[[row]], project / "m.csv")
 
     run(project)
