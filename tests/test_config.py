@@ -191,7 +191,15 @@ def test_the_shipped_config_has_none():
     ],
 )
 def test_a_mistake_says_which_key_and_what_was_meant(path, value, problem):
-    assert problems_after(path, value) == [problem]
+    (found,) = problems_after(path, value)
+    assert found.startswith(problem)
+
+
+def test_an_unknown_option_lists_the_known_ones():
+    (found,) = problems_after("backends.unipool.options.conv_dims", 8)
+
+    options = "conv_dim, num_blocks, attentive_vad, channel_attention, layer_pool,"
+    assert f"did you mean 'conv_dim'? known are: {options}" in found
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "-x", "", "mit leerzeichen"])

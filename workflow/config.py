@@ -199,8 +199,8 @@ def _schema_of(hint: Any) -> dict[str, Any]:
 
 def _suggest(name: str, known: list[str]) -> str:
     near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    listed = ", ".join(known) or "nothing"
-    return f"did you mean {near[0]!r}?" if near else f"known are: {listed}"
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{meant}known are: {', '.join(known) or 'nothing'}"
 
 
 def _number_hint(error: ValidationError) -> str:
