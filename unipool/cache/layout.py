@@ -6,7 +6,7 @@ where it begins and how many bytes it has; then the index's own CRC-32C. Here th
 follow each other without gaps, so a whole shard is one strided tensor, in a mapped file
 as in the memory of a GPU.
 
-A chunk is what is read and checked at once: a third of a second, so that a crop reads
+A chunk is what is read and checked at once: 0.3 s, of int8 0.6 s, so that a crop reads
 little that it does not need. A block is what is written, and scaled to int8, at once.
 """
 

@@ -100,7 +100,8 @@ class Cache:
         rows, starts, stops = (np.array([value]) for value in (index, start, stop))
         stops = np.minimum(stops, self.num_frames[rows])
         states = self.gather(rows, starts, stops, num_frames=int((stops - starts)[0]))
-        return states.to(torch.device("cpu"))[0].half()
+        largest = torch.finfo(torch.float16).max  # which int8 may round beyond
+        return states.to(torch.device("cpu"))[0].clamp(-largest, largest).half()
 
     def gather(
         self,

@@ -59,9 +59,15 @@ class Shard:
         if self._file.stat().st_size != size + len(index):
             raise ValueError("a shard is cut short, or longer than it was written")
         # Mapped; the file itself is closed again, for there may be thousands.
-        whole = torch.from_file(
-            str(self._file), shared=False, size=size + len(index), dtype=torch.uint8
-        )
+        try:
+            whole = torch.from_file(
+                str(self._file), shared=False, size=size + len(index), dtype=torch.uint8
+            )
+        except RuntimeError as error:
+            raise OSError(
+                f"a shard cannot be mapped into memory ({error}); of very many shards,"
+                " raise the system's vm.max_map_count"
+            ) from error
         self._layout = layout
         self._content: Bytes | None = whole[:size].numpy()
         self.chunks = layout.chunks(whole[:size]).numpy()
@@ -100,8 +106,9 @@ class Shard:
 
     def check(self, start: int, stop: int, runs: Runs) -> None:
         """Hold chunks against their checksums, each when it is first read."""
-        if self._unchecked_index is not None:
-            if (self._unchecked_index != self._index).any():
+        index = self._unchecked_index  # once: another thread may be here, too
+        if index is not None:
+            if (index != self._index).any():
                 raise ValueError("a shard's index is not as it was written")
             self._unchecked_index = None
         size, num_layers = self._layout.chunk_bytes, self._layout.num_layers
@@ -130,7 +137,9 @@ class Shard:
         self._content = np.empty_like(self._content)
         with self._file.open("rb", buffering=0) as file:
             for block in range(-(-len(self._unchecked) // in_block)):
-                file.readinto(self._content[block * size : (block + 1) * size].data)
+                rest = self._content[block * size : (block + 1) * size].data
+                while rest and (count := file.readinto(rest)):  # it may give less
+                    rest = rest[count:]
                 start, stop = block * in_block, (block + 1) * in_block
                 self.check(start, stop, self._all_layers)
         content = torch.from_numpy(self._content).to(device)
