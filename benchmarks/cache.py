@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -136,6 +137,17 @@ def measure_cold(stage: Stage) -> None:
         blocks = ["dd", f"if={stage.plain}", "of=/dev/null", "bs=4M", "status=none"]
         subprocess.run(blocks, check=True)
 
+    def bare() -> None:
+        def read_some(some: list[tuple[Path, int, int]]) -> None:
+            memory = bytearray(max(length for _, _, length in some))
+            for file, begin, length in some:
+                with file.open("rb", buffering=0) as source:
+                    source.seek(begin)
+                    source.readinto(memoryview(memory)[:length])
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(read_some, [ranges[i::4] for i in range(4)]))
+
     def load() -> None:
         stage.open().load(torch.device("cpu"))
 
@@ -146,10 +158,13 @@ def measure_cold(stage: Stage) -> None:
 
         return run
 
+    ranges = stage.ranges()
     share = NUM_BATCHES * BATCH * FRAMES_OF_CROP / len(stage.states)
     read = stage.crops_anew()
     against_dd = share * ratio(dd, read, before=drop_page_cache)
     report("crops, cold, against dd of as many bytes", against_dd)
+    against_bare = ratio(bare, read, before=drop_page_cache)
+    report("crops, cold, against bare reads of their ranges", against_bare)
     report("loading a split, cold, against dd", ratio(dd, load, before=drop_page_cache))
     for name, action in (("crops", read), ("loading a split", load)):
         with_checksums = ratio(unchecked(action), action, before=drop_page_cache)

@@ -108,6 +108,25 @@ class Stage:
                 ahead.submit(sampler.announce, step + 1)
                 sampler.batch(step, out=out)
 
+    def ranges(self) -> list[tuple[Path, int, int]]:
+        """Give what is to be read of the files for all crops: file, begin, length."""
+        cache = self.open()
+        sampler, layout = self.sampler(cache), cache._parts[0].shards.layout
+        store = self.folder / "float16" / "part-000-of-001.zarr"
+        in_shard, row = layout.shard_frames, layout.num_bytes(1)
+        found = []
+        for step in range(NUM_BATCHES):
+            rows, starts = sampler.places(step)
+            for first in rows * FRAMES_OF_UTTERANCE + starts:
+                last = first + FRAMES_OF_CROP
+                for shard in range(first // in_shard, -(-last // in_shard)):
+                    begin = max(first - shard * in_shard, 0) // layout.chunk_frames
+                    end = min(last - shard * in_shard, in_shard)
+                    length = -(-end // layout.chunk_frames) - begin
+                    file = store / "hidden_states" / "c" / str(shard) / "0" / "0"
+                    found.append((file, int(begin * row), int(length * row)))
+        return found
+
     def crops_of_rival(self, read: Read) -> Callable[[], None]:
         out = np.zeros((BATCH, FRAMES_OF_CROP, LAYERS, SIZE), np.float16)
         sampler = self.sampler(self.open())

@@ -447,6 +447,47 @@ def test_biases_begin_at_zero_but_in_the_frame_pooling():
     ]
 
 
+@pytest.mark.parametrize("kind", ["lap-astp", "ltdnn-ecapa", "ltdnn-d3net"])
+def test_biases_of_the_authors_later_backends_begin_at_zero(kind):
+    backend = BACKENDS[kind](5, 8, **OPTIONS[kind])
+
+    begin_elsewhere = {
+        name.split(".")[0]
+        for name, parameter in backend.named_parameters()
+        if "bias" in name and parameter.any()
+    }
+
+    assert begin_elsewhere <= (set() if kind == "lap-astp" else {"frame_pool", "head"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("combined", {"width": 8}, "width is 8, but attentive-statistics has none"),
+        ("combined", {"layer": 4}, r"layer is 4, there are 4 layers, 0 to 3"),
+        ("weighted-sum-ecapa", {"width": 12}, "the width is 12, it must be a multiple"),
+        ("ca-mhfa", {"context": 4}, "context is 4, it must be odd"),
+        ("ca-mhfa", {"context": -1}, "context is -1, it must be odd and at least 1"),
+        ("ltdnn-d3net", {"conv_dim": 6}, "conv_dim is 6, it must be a multiple of 4"),
+        (
+            "lap-astp",
+            {"layer_pool_heads": 4},
+            "heads is 4, it must divide 6",
+        ),
+    ],
+)
+def test_a_size_without_meaning_says_which(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        BACKENDS[kind](4, HIDDEN_SIZE, **options)
+
+
+def test_a_single_head_of_lap_has_no_projection():
+    assert isinstance(
+        BACKENDS["lap-astp"](4, 6, layer_pool_heads=1).layer_pool.project,
+        torch.nn.Identity,
+    )
+
+
 def test_the_double_residual_adds_the_gated_mixtures_once_more():
     double = build("unipool", double_residual=True).eval().blocks[0]
     single = build("unipool", double_residual=False).eval().blocks[0]

@@ -75,6 +75,18 @@ def test_the_shipped_config_has_none():
             3,
             "train.loss_options.sclae: unknown key; did you mean 'scale'?",
         ),
+        ("train.masking", ["span-out"], "train.masking: ['span-out'] is not of type"),
+        (
+            "train.masking",
+            {"span-out": [0.3]},
+            "train.masking.span-out: [0.3] is no mapping; write `name: value`",
+        ),
+        ("train.loss_options", [1], "train.loss_options: [1] is not of type 'object'"),
+        (
+            "train.loss_options.num_heads",
+            0,
+            "train.loss_options: num_heads is 0, it must divide",
+        ),
         (
             "train.masking",
             {"span-uot": {}},

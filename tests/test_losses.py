@@ -177,9 +177,11 @@ def test_more_penalised_than_there_are_speakers_are_all():
     assert loss(at(0.4), torch.tensor([0])).isfinite()
 
 
-@pytest.mark.parametrize("options", [{"num_subcenters": 0}, {"top_k": -1}])
+@pytest.mark.parametrize(
+    "options", [{"num_subcenters": 0}, {"top_k": -1}, {"penalty": -1}]
+)
 def test_sub_centres_without_meaning_are_an_error(options):
-    with pytest.raises(ValueError, match=r"num_subcenters is .* and top_k"):
+    with pytest.raises(ValueError, match=r"num_subcenters is .* none is negative"):
         subcenters(**options)
 
 

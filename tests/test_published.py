@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from conftest import split_of
@@ -160,10 +161,22 @@ def test_tensors_that_do_not_fit_are_an_error(name, harm):
 @every_fixture
 def test_a_checkpoint_becomes_a_run(name, tmp_path, capsys):
     one = golden(name)
-    torch.save({"model_state": one.state, "epoch": 3}, tmp_path / "model_best.pt")
+    # As the published trainers write it: with the encoder, and what they keep beside.
+    state = one.state | {
+        "backbone.encoder.layers.0.weight": torch.zeros(2, 2),
+        "frontend.model.bias": torch.zeros(2),
+        "span_mask_kernel": torch.ones(1, 1, 3),
+    }
+    content = {
+        "model_state": state,
+        "rand_state": {"numpy": np.random.RandomState(0).get_state()},
+        "val_threshold": np.float64(0.3),
+    }
+    bare = name == "lap_astp"
+    torch.save(state if bare else content, tmp_path / "published.pt")
     run = tmp_path / "rün"
 
-    assert main(["import-checkpoint", str(tmp_path / "model_best.pt"), str(run)]) == 0
+    assert main(["import-checkpoint", str(tmp_path / "published.pt"), str(run)]) == 0
 
     weights, info = read_checkpoint(run)
     assert info["num_layers"] == one.hidden_states.shape[1]

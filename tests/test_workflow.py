@@ -266,6 +266,32 @@ def test_killed_and_started_again_it_ends_in_the_same_scores(finished, project):
     assert (project / "results" / "table.csv").exists()
 
 
+def test_an_imported_run_is_tested_and_never_trained_over(project):
+    """It was there before anything else was made."""
+    run = project / "results/runs/own/tiny/unipool/seed-0"
+    files = ("model.json", "model.safetensors", "history.csv")
+    contents = {name: (run / name).read_bytes() for name in files}
+    model = json.loads(contents["model.json"])
+    model |= {"definition": {"imported": "model_best.pt"}, "caches": {}}
+    contents["model.json"] = json.dumps(model).encode()
+    for folder in ("results", "cache", ".snakemake"):
+        shutil.rmtree(project / folder)
+    run.mkdir(parents=True)
+    for name, content in contents.items():
+        (run / name).write_bytes(content)
+    grid = [CONFIG["grid"][0] | {"backends": ["unipool"]}]
+    write_config(project, changed(grid=grid))
+
+    planned = snakemake(project, "--dry-run", "results/table.csv")
+    done = snakemake(project, "results/table.csv")
+
+    assert "train" not in jobs(planned)
+    assert jobs(planned)["extract"] == 1  # of the split that is tested
+    assert done.returncode == 0, done.stderr
+    assert {name: (run / name).read_bytes() for name in files} == contents
+    assert len(pd.read_csv(project / "results/table.csv")) == 1
+
+
 def test_views_layers_and_int8_through_the_whole_way(project):
     write_corpus(project / "noise" / "music", speakers=1, utterances=2)
     views = {

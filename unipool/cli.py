@@ -52,10 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
     importing = commands.add_parser(
         "import-checkpoint",
         help="make a run's folder of a checkpoint of the published code",
-        description="Read a model_best.pt of UniPool-SV, L-TDNN or LAP, tell by its"
-        " tensors which backend it is and of what sizes, and write model.safetensors"
-        " and model.json into a folder. Where a run of the grid would stand, it is"
-        " embedded and scored like one.",
+        description="Read a model_best.pt of UniPool-SV or L-TDNN, or a model.state of"
+        " LAP, tell by its tensors which backend it is and of what sizes, and write"
+        " model.safetensors and model.json into a folder. Where a run of the grid would"
+        " stand, it is embedded and scored like one.",
     )
     importing.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     importing.add_argument("folder", type=Path, metavar="FOLDER")

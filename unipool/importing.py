@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from unipool.backends.published import (
@@ -15,21 +16,35 @@ from unipool.backends.published import (
 from unipool.checkpoint import write_checkpoint
 from unipool.provenance import versions
 
+HISTORY = ("step", "loss", "learning_rate", "valid_eer")
+
+_ARRAY, _NUMBER = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+OF_ARRAYS: list[Any] = [
+    (_ARRAY, "numpy.core.multiarray._reconstruct"),
+    (_NUMBER, "numpy.core.multiarray.scalar"),
+    *(_ARRAY, _NUMBER, np.ndarray, np.dtype),
+    *(type(np.dtype(name)) for name in ("u4", "i8", "f4", "f8")),
+]
+"""What arrays and numbers of numpy are read with, under their names then and now: the
+published trainer keeps its random state and its threshold beside the weights."""
+
 
 def import_published(checkpoint: Path, folder: Path) -> dict[str, Any]:
-    """Read an authors' ``model_best.pt``, and write what a training would have.
+    """Read an authors' checkpoint, and write what a training would have.
 
     Nothing of it is executed: it is read with ``weights_only``.
 
     Args:
-        checkpoint: a dict with ``model_state``, or that state itself.
+        checkpoint: a dict with ``model_state`` (``model_best.pt`` of UniPool, L-TDNN),
+            or that state itself (``model.state`` of LAP).
         folder: of the run.
 
     Returns:
         What ``model.json`` says.
 
     Reads: ``checkpoint``.
-    Writes: ``model.safetensors`` and ``model.json`` in ``folder``.
+    Writes: ``model.safetensors``, ``model.json``, and a ``history.csv`` without rows,
+    in ``folder``.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -38,11 +53,13 @@ def import_published(checkpoint: Path, folder: Path) -> dict[str, Any]:
     if not checkpoint.exists():
         raise FileNotFoundError(f"{checkpoint}: there is no such file")
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(OF_ARRAYS):
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
-            f"{checkpoint}: not a file of tensors ({type(error).__name__}); name the"
-            " model_best.pt that the published code wrote"
+            f"{checkpoint}: not a file of tensors ({type(error).__name__}); name what"
+            " the published code wrote, model_best.pt (UniPool, L-TDNN) or model.state"
+            " (LAP)"
         ) from error
     state = content.get("model_state", content) if isinstance(content, dict) else {}
     state = {name: value for name, value in state.items() if torch.is_tensor(value)}
@@ -69,5 +86,7 @@ def import_published(checkpoint: Path, folder: Path) -> dict[str, Any]:
         "definition": {"imported": checkpoint.name},
         "versions": versions(),
     }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "history.csv").write_text(",".join(HISTORY) + "\n", encoding="utf-8")
     write_checkpoint(folder, backend.state_dict(), info)
     return info

@@ -47,7 +47,7 @@ class AAMSoftmax(nn.Module):
         num_heads: int = 1,
     ) -> None:
         super().__init__()
-        if embedding_size % num_heads:
+        if num_heads < 1 or embedding_size % num_heads:
             raise ValueError(
                 f"num_heads is {num_heads}, it must divide the embedding_size"
                 f" {embedding_size}"
@@ -146,9 +146,9 @@ class SubcenterAAMSoftmax(AAMSoftmax):
         top_k: other speakers that are penalised; 0 for none.
         penalty: in radians.
 
-    Source: Zhao et al., "The SpeakIn system for VoxCeleb speaker recognition challenge
-    2021", arXiv 2109.01989; sub-centres: Deng et al., "Sub-center ArcFace", ECCV 2020;
-    the recipe is that of the published code of LAP.
+    Source: Zhao et al., "Multi-query multi-head attention pooling and inter-topK
+    penalty for speaker verification", arXiv 2110.05042; sub-centres: Deng et al.,
+    "Sub-center ArcFace", ECCV 2020; the recipe is that of the published code of LAP.
 
     Raises:
         ValueError: when a number has no meaning; it names the option.
@@ -165,10 +165,10 @@ class SubcenterAAMSoftmax(AAMSoftmax):
         top_k: int = 5,
         penalty: float = 0.06,
     ) -> None:
-        if num_subcenters < 1 or top_k < 0:
+        if num_subcenters < 1 or top_k < 0 or penalty < 0:
             raise ValueError(
-                f"num_subcenters is {num_subcenters} and top_k {top_k}; a speaker has"
-                " at least 1 sub-centre, and top_k is not negative"
+                f"num_subcenters is {num_subcenters}, top_k {top_k}, penalty {penalty};"
+                " a speaker has at least 1 sub-centre, and none is negative"
             )
         self.weight_sets = num_subcenters
         super().__init__(embedding_size, num_speakers, margin=margin, scale=scale)

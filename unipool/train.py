@@ -110,12 +110,6 @@ def train(
     where = pick_device(device)
     cache, rows = train_split.open(memory, where)
     valid_cache, _ = valid_split.open(memory, where)
-    validation = Validation(
-        valid_cache,
-        read_trials(valid_trials),
-        max_frames=int(embed_batch_seconds / valid_cache.frame_shift),
-        num_heads=training.loss_options.get("num_heads", 1),
-    )
     labels, speakers = _number_speakers(rows, train_split.manifest)
     sampler = CropSampler(
         cache,
@@ -132,6 +126,12 @@ def train(
         training,
         seed=seed,
         device=where,
+    )
+    validation = Validation(
+        valid_cache,
+        read_trials(valid_trials),
+        max_frames=int(embed_batch_seconds / valid_cache.frame_shift),
+        num_heads=trainee.loss.num_heads,
     )
     identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
     state = read_state(run)

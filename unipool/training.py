@@ -26,8 +26,8 @@ LEAST = {
 """The smallest value of each setting that has a meaning."""
 
 
-RAMP_BEGIN = 1e-3
-"""What is missing of the margin falls to this share on a straight line of its log."""
+RAMP_BEGIN = 5e-3
+"""Where the logarithm that the margin rises along begins; it ends at 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,8 @@ class Training:
         validate_every: steps between two validations, at which the state is kept.
         loss: name in ``LOSSES``.
         loss_options: keyword arguments of that loss.
-        margin_ramp: share of the steps in which the loss's margin rises from 0, fast at
-            first, as in LAP's recipe; with 0 all of it applies at once.
+        margin_ramp: share of the steps in which the loss's margin rises from 0, along a
+            logarithm, as in the published code of LAP; with 0 it applies at once.
         masking: what is hidden of the states: names in ``MASKINGS``, with their
             arguments; by default nothing.
 
@@ -110,7 +110,10 @@ class Training:
     def margin_share(self, step: int) -> float:
         """Give the share of the margin that applies at a step."""
         rising = self.margin_ramp * self.steps
-        return 1 - RAMP_BEGIN ** (step / rising) if step < rising else 1.0
+        if step >= rising:
+            return 1.0
+        place = RAMP_BEGIN + (1 - RAMP_BEGIN) * step / rising
+        return 1 - math.log(place) / math.log(RAMP_BEGIN)
 
 
 STATEFUL = ("backend", "loss", "optimizer", "schedule")

@@ -144,7 +144,8 @@ def _wrong_options(config: dict[str, Any]) -> Iterator[str]:
         if "train" in entry
     }
     for where, training in trainings.items():
-        problems = [*_fit(where, training, Training), *_fit_named(where, training)]
+        problems = [*_fit(where, training, Training)]
+        problems = problems or [*_fit_named(where, training)]
         yield from problems
         if not problems:
             try:
@@ -158,21 +159,23 @@ def _fit_named(where: str, training: dict[str, Any]) -> Iterator[str]:
     from unipool.losses import LOSSES
     from unipool.masking import MASKINGS
 
-    loss = training.get("loss")
-    if isinstance(loss, str) and loss not in LOSSES:
+    loss = training["loss"]
+    if loss not in LOSSES:
         yield f"{where}.loss: unknown {loss!r}; {_suggest(loss, list(LOSSES))}"
-    elif isinstance(loss, str):
-        options = training.get("loss_options") or {}
-        yield from _fit(f"{where}.loss_options", options, LOSSES[loss])
-    for name, options in (training.get("masking") or {}).items():
+    else:
+        yield from _fit(f"{where}.loss_options", training["loss_options"], LOSSES[loss])
+    for name, options in training.get("masking", {}).items():
         if name not in MASKINGS:
             yield f"{where}.masking: unknown {name!r}; {_suggest(name, list(MASKINGS))}"
             continue
-        yield from _fit(f"{where}.masking.{name}", options or {}, MASKINGS[name])
+        yield from _fit(f"{where}.masking.{name}", options, MASKINGS[name])
 
 
-def _fit(where: str, given: dict[str, Any], call: Callable[..., Any]) -> Iterator[str]:
+def _fit(where: str, given: Any, call: Callable[..., Any]) -> Iterator[str]:
     """Hold options against the keyword-only arguments of what they are for."""
+    if not isinstance(given, dict):
+        yield f"{where}: {given!r} is no mapping; write `name: value` for each option"
+        return
     parameters = inspect.signature(call).parameters.values()
     known = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
     hints = get_type_hints(call.__init__ if inspect.isclass(call) else call)

@@ -89,6 +89,7 @@ class Combined(nn.Module):
                 num_heads=layer_pool_heads,
                 dropout=dropout,
                 bias=True,
+                projected=layer_pool_heads > 1,
             )
         else:
             self.layer_pool = _Bare(
@@ -97,6 +98,11 @@ class Combined(nn.Module):
                     "mean": MeanOfLayers(),
                     "one": OneLayer(layer),
                 }[layer_pool]
+            )
+        if width is not None and network not in ("ecapa-tdnn", "xvector"):
+            raise ValueError(
+                f"width is {width}, but {network} has none; leave it out, or choose"
+                " ecapa-tdnn or xvector"
             )
         sizes: dict[str, float] = {} if width is None else {"width": width}
         if network == "attentive-statistics":

@@ -94,8 +94,8 @@ class SERes2Block(nn.Module):
         super().__init__()
         if channels % scale:
             raise ValueError(
-                f"{channels} channels cannot be divided into {scale} bands; choose a"
-                f" multiple of {scale}"
+                f"the width is {channels}, it must be a multiple of {scale}, for it is"
+                " divided into so many bands"
             )
         self.width = channels // scale
         self.into = ConvReluNorm(channels, channels, kernel=(1, 1))

@@ -22,10 +22,10 @@ def xavier(module: LinearOrConv) -> LinearOrConv:
 def xavier_throughout(module: nn.Module) -> None:
     """Draw all matrices and kernels of a module anew, and make its biases zero."""
     for name, parameter in module.named_parameters():
-        if parameter.dim() > 1:
-            nn.init.xavier_uniform_(parameter)
-        elif name.endswith("bias"):
+        if name.endswith("bias"):
             nn.init.zeros_(parameter)
+        elif parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
 
 
 def _without_bias(module: LinearOrConv) -> LinearOrConv:

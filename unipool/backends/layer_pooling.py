@@ -130,12 +130,13 @@ class LayerPool(nn.Module):
     Args:
         channels: of the plane.
         num_layers: of the plane.
-        inner_channels: of the projection; with attention, ``num_heads`` must divide it.
+        inner_channels: of the projection; ``num_heads`` must divide it.
         out_channels: of the frames.
         num_heads: of the attention.
         dropout: of the attention's weights.
         reduction: how all layers become one.
         bias: whether the two projections have one; those of LAP do.
+        projected: whether there is the first; LAP has none before a single head.
 
     Raises:
         ValueError: when ``num_heads`` does not divide ``inner_channels``.
@@ -155,6 +156,7 @@ class LayerPool(nn.Module):
         dropout: float,
         reduction: LayerReduction = "attention-max",
         bias: bool = False,
+        projected: bool = True,
     ) -> None:
         super().__init__()
         if inner_channels % num_heads:
@@ -163,7 +165,11 @@ class LayerPool(nn.Module):
                 " channels that it pools"
             )
         self.norm = MaskedBatchNorm(channels)
-        self.project = xavier(nn.Linear(channels, inner_channels, bias=bias))
+        self.project = (
+            xavier(nn.Linear(channels, inner_channels, bias=bias))
+            if projected
+            else nn.Identity()
+        )
         reductions: dict[str, Callable[[], nn.Module]] = {
             "attention-max": lambda: AttendedLayers(
                 num_layers, num_heads=num_heads, dropout=dropout, keep="max"

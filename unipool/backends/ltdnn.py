@@ -1,8 +1,9 @@
 """L-TDNN: a network over layers and frames, pooled in turn.
 
 Source: Kim et al., arXiv 2409.07770 v2, and its published code, which decides where the
-two differ: it keeps layer 0, masks nothing in the network, and its kernels are (layers,
-frames).
+two differ: it keeps layer 0, and its kernels are (layers, frames). This departs from it
+where UniPool does, too: padding is not seen, and the standard deviation is the same in
+training and evaluation.
 """
 
 import torch

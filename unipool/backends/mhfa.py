@@ -38,12 +38,8 @@ class MHFA(nn.Module):
         self.sum_values = WeightedSum(num_layers)
         self.compress_keys = nn.Linear(hidden_size, compression)
         self.compress_values = nn.Linear(hidden_size, compression)
-        self.attend = self._attention(compression, num_heads)
+        self.attend: nn.Module = nn.Linear(compression, num_heads)
         self.head = nn.Linear(num_heads * compression, embedding_size)
-
-    @staticmethod
-    def _attention(compression: int, num_heads: int) -> nn.Module:
-        return nn.Linear(compression, num_heads)
 
     def forward(
         self, hidden_states: Float[Tensor, "B L T D"], mask: Bool[Tensor, "B T"]
@@ -110,8 +106,9 @@ class ContextAwareMHFA(MHFA):
             compression=compression,
             embedding_size=embedding_size,
         )
-        if context % 2 == 0:
+        if context < 1 or context % 2 == 0:
             raise ValueError(
-                f"context is {context}, it must be odd; a frame is in its middle"
+                f"context is {context}, it must be odd and at least 1"
+                "; a frame is in its middle"
             )
         self.attend = _AlongFrames(compression, num_heads, context)

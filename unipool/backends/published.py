@@ -1,7 +1,8 @@
 """The authors' checkpoints, as backends of ours.
 
 Source: the published code of UniPool and L-TDNN (GitHub sadPororo/UniPool-SV and
-sadPororo/L-TDNN) and of LAP (sadPororo/LAP), whose checkpoints hold ``model_state``.
+sadPororo/L-TDNN), whose ``model_best.pt`` holds a ``model_state``, and of LAP
+(sadPororo/LAP), whose ``model.state`` is one. Both hold the encoder and the loss, too.
 """
 
 import re
@@ -19,6 +20,9 @@ from unipool.backends.published_names import (
     UNIPOOL,
     Names,
 )
+
+NOT_OF_BACKEND = ("backbone.", "frontend.", "aam_softmax.", "span_mask_kernel")
+"""What the names begin with of the encoder, the loss, and a constant of span-out."""
 
 
 class Sizes(NamedTuple):
@@ -133,8 +137,8 @@ def from_published(backend: str, state: Mapping[str, Tensor]) -> nn.Module:
 
     Args:
         backend: ``unipool``, ``ltdnn-ecapa``, ``ltdnn-d3net`` or ``lap``.
-        state: the checkpoint's ``model_state``; what is not the backend's (the loss)
-            is left alone.
+        state: the checkpoint's ``model_state``; what is not the backend's (the encoder,
+            the loss) is left alone.
 
     Returns:
         The backend in evaluation mode; it takes the hidden states of all layers, layer
@@ -181,7 +185,7 @@ def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     first = 1 if any("block{}" in old for old in names) else 0  # it counts from 1
     renamed = {}
     for name, tensor in state.items():
-        if name.startswith("aam_softmax."):
+        if name.startswith(NOT_OF_BACKEND):
             continue
         for pattern, new in patterns:
             if match := pattern.fullmatch(name):

@@ -83,6 +83,7 @@ class Shard:
             self.scales = scales[:-CRC_BYTES].view("<f2").reshape(shape)
         self._all_layers = runs_of(list(range(layout.num_layers)))
         self._unchecked = np.ones((num_chunks, layout.num_layers), bool)
+        self._announced = ~self._unchecked
 
     def announce(self, start: int, stop: int, runs: Runs, *, again: bool) -> bool:
         """Have the system fetch chunks ``start`` to ``stop - 1`` of some layers.
@@ -91,8 +92,11 @@ class Shard:
             Whether some of them were not read before.
         """
         new = any(bool(self._unchecked[start:stop, run].any()) for _, run in runs)
-        if self._content is None or not (new or again):
-            return False
+        here = [self._announced[start:stop, run] for _, run in runs]
+        if self._content is None or (not again and all(one.all() for one in here)):
+            return new
+        for one in here:
+            one[:] = True
         size, of_all = self._layout.chunk_bytes, self._layout.num_bytes(1)
         if runs == self._all_layers:
             begin, length = start * of_all, (stop - start) * of_all

@@ -15,15 +15,19 @@ OUTPUTS:
 rule train:
     """Train one backend on one cache with one seed."""
     input:
-        manifest=MANIFEST.replace("{corpus}", "{train_corpus}"),
-        valid_manifest=lambda wildcards: MANIFEST.format(
-            corpus=valid_trials_of(wildcards)[1]["corpus"]
+        manifest=of_training(
+            lambda wildcards: MANIFEST.format(corpus=wildcards.train_corpus)
         ),
-        valid_trials=lambda wildcards: TRIALS.format(
-            trials=valid_trials_of(wildcards)[0]
+        valid_manifest=of_training(
+            lambda wildcards: MANIFEST.format(
+                corpus=valid_trials_of(wildcards)[1]["corpus"]
+            )
         ),
-        train_cache=train_cache,
-        valid_cache=valid_cache,
+        valid_trials=of_training(
+            lambda wildcards: TRIALS.format(trials=valid_trials_of(wildcards)[0])
+        ),
+        train_cache=of_training(train_cache),
+        valid_cache=of_training(valid_cache),
     output:
         weights=WEIGHTS,
         model=MODEL,

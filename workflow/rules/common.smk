@@ -210,6 +210,23 @@ def cache_needed(wildcards, corpus, split, product, view="full"):
     return [file for file in files if Path(file).exists()]
 
 
+def of_training(find):
+    """What `train` waits for: nothing where a published checkpoint was imported.
+
+    Snakemake would delete that run, to train it, as soon as a corpus is prepared anew.
+    """
+
+    def files(wildcards):
+        model = Path(MODEL.format_map(wildcards))
+        if model.exists():
+            definition = json.loads(model.read_text(encoding="utf-8"))["definition"]
+            if "imported" in definition:
+                return []
+        return find(wildcards)
+
+    return files
+
+
 def sets_of_grid():
     """All that the grid caches, as the keyword arguments of PlannedSet."""
     sets = {}
