@@ -88,7 +88,7 @@ def test_the_margin_rises_fast_at_first_and_then_applies_whole():
     shares = [ramping.margin_share(step) for step in (0, 5, 9, 10, 19)]
 
     # 1 - log(0.005 + 0.995 u) / log(0.005) at u of 0, 0.5, 0.9
-    assert shares == pytest.approx([0, 0.870119, 0.980219, 1, 1], abs=1e-6)
+    assert shares == pytest.approx([0, 0.870117, 0.980219, 1, 1], abs=1e-6)
     assert Training(**SETTINGS).margin_share(0) == 1
 
 
