@@ -156,10 +156,12 @@ def test_int8_is_as_near_as_its_scales_allow(tmp_path, monkeypatch, in_memory):
         states = states_of(part, i)
         all_frames = torch.from_numpy(written(part)).transpose(0, 1)
         first = sum(LENGTHS[part][:i])
+        whole = cache.read(index)
         for t in range(states.shape[1]):
             block = (first + t) // 20
             largest = all_frames[:, block * 20 :][:, :20].abs().amax(1).float()
             read = cache.read(index, t, t + 1)[:, 0].float()
+            assert torch.equal(whole[:, t].float(), read)  # over the borders of shards
             difference = (read - states[:, t].float()).abs()
             assert (difference <= 0.505 * largest / 127 + 1e-3 * read.abs()).all()
 
@@ -362,6 +364,20 @@ def shard_of(store):
 
 def cut(path):
     path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_changed_index_is_refused_though_the_reader_could_do_without(
+    folder, in_memory
+):
+    shard = shard_of(folder / "part-000-of-002.zarr")
+    content = bytearray(shard.read_bytes())
+    content[-10] ^= 1
+    shard.write_bytes(content)
+    cache = open_both(folder)
+
+    with pytest.raises(ValueError, match="index is not as it was written"):
+        cache.load(CPU) if in_memory else cache.read(0)
 
 
 HARMS = {

@@ -74,6 +74,18 @@ def test_spec_augment_hides_spans_in_all_layers_within_the_utterance():
     assert torch.equal(states[:, 0][untouched], numbered()[:, 0][untouched])
 
 
+def test_spans_lie_within_their_utterance():
+    hide = SpecAugment(time_masks=1, max_frames=5, channel_masks=0, max_channels=0)
+    mask = (torch.arange(50) < 5).expand(2000, -1)
+
+    states, _ = hide(torch.ones(2000, 1, 50, 1), mask)
+
+    hidden = (states == 0).flatten(1)
+    # Of 0 to 5 frames, each as often as the others.
+    assert hidden.sum(dim=1).float().mean().item() == pytest.approx(2.5, abs=0.15)
+    assert not hidden[:, 5:].any()
+
+
 def test_spec_augment_of_nothing_changes_nothing():
     hide = SpecAugment(time_masks=0, max_frames=6, channel_masks=0, max_channels=2)
 
