@@ -192,7 +192,7 @@ def test_the_format_is_as_documented(tmp_path):
 
     assert group["hidden_states"].dtype == np.float16
     assert group["hidden_states"].shape == (131, 3, 4)
-    assert group["hidden_states"].chunks == (16, 1, 4)
+    assert group["hidden_states"].chunks == (20, 1, 4)
     assert group["hidden_states"].shards == (160, 3, 4)
     assert np.array_equal(group["hidden_states"][:], written(0))
     assert group["offsets"].dtype == np.int64
@@ -218,7 +218,7 @@ def test_the_format_of_int8_is_as_documented(tmp_path, monkeypatch):
     group = zarr.open_group(store, mode="r")
 
     assert group["hidden_states"].dtype == np.int8
-    assert group["hidden_states"].chunks == (32, 1, 4)
+    assert group["hidden_states"].chunks == (40, 1, 4)
     assert group["hidden_states"].shards == (160, 3, 4)
     assert group["scales"].dtype == np.float16
     assert group["scales"].shape == (2, 3, 4)

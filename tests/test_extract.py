@@ -159,8 +159,8 @@ def test_a_store_that_was_broken_off_is_filled_from_there(
     project, monkeypatch, caplog, num_lost
 ):
     caplog.set_level("INFO")
-    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 48)
-    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 100 * 3 * 16 * 2)
+    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 40)
+    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 120 * 3 * 16 * 2)
     monkeypatch.setattr("unipool.pieces.BATCHES_IN_STRETCH", 1)
     run(project)
     expected = content_of(project)
@@ -271,7 +271,7 @@ def test_a_long_utterance_is_encoded_in_windows(project):
 
 
 def test_within_a_long_utterance_a_part_goes_on(project, monkeypatch):
-    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 48)
+    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 40)
     monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 1)
     monkeypatch.setattr("unipool.pieces.BATCHES_IN_STRETCH", 1)
     soundfile.write(project / "0 ä.wav", voice(0, 0, seconds=9), 16_000)
