@@ -179,18 +179,21 @@ def _joined_mixing(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     patterns = [
-        (re.compile(re.escape(old).replace(r"\{\}", r"(\d+)") + r"(\.\w+)?"), new)
+        (
+            re.compile(re.escape(old).replace(r"\{\}", r"(\d+)") + r"(\.\w+)?"),
+            new,
+            int("block{}" in old),  # ECAPA's blocks are counted from 1
+        )
         for old, new in names.items()
     ]
-    first = 1 if any("block{}" in old for old in names) else 0  # it counts from 1
     renamed = {}
     for name, tensor in state.items():
         if name.startswith(NOT_OF_BACKEND):
             continue
-        for pattern, new in patterns:
+        for pattern, new, first in patterns:
             if match := pattern.fullmatch(name):
                 *numbers, leaf = match.groups()
-                if numbers and ".block" in name:
+                if numbers:
                     numbers[0] = str(int(numbers[0]) - first)
                 renamed[new.format(*numbers) + (leaf or "")] = tensor
                 break
