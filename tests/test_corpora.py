@@ -30,7 +30,7 @@ def test_a_folder_holds_a_folder_for_each_speaker(tmp_path):
         "readme.wav",
     )
 
-    corpus = list_folder(root=tmp_path)
+    corpus = list_folder(root=tmp_path).utterances
 
     assert corpus[["utterance", "speaker"]].to_numpy().tolist() == [
         ["anna/1", "anna"],
@@ -56,7 +56,7 @@ def test_a_table_may_have_splits_and_metadata(tmp_path):
         "utf-8",
     )
 
-    corpus = read_table(file=tmp_path / "c.csv")
+    corpus = read_table(file=tmp_path / "c.csv").utterances
 
     assert corpus["utterance"].tolist() == ["a b", "/x/y"]
     assert corpus["speaker"].tolist() == ["01", "02"]
@@ -76,7 +76,7 @@ def test_the_columns_of_a_table_may_have_other_names(tmp_path):
         file=tmp_path / "c.csv",
         root=tmp_path / "wav",
         columns={"utterance": "id", "path": "file", "speaker": "talker"},
-    )
+    ).utterances
 
     assert corpus[["utterance", "speaker", "path"]].to_numpy().tolist() == [
         ["u1", "T", str(tmp_path / "wav" / "a.wav")]
@@ -110,7 +110,9 @@ def test_a_missing_table_is_an_error(tmp_path):
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory):
     root = tmp_path_factory.mktemp("spoken") / "audio"
-    return synthesize(root=root, speakers=3, utterances_per_speaker=3, seed=5)
+    return synthesize(
+        root=root, speakers=3, utterances_per_speaker=3, seed=5
+    ).utterances
 
 
 def digest(corpus):
@@ -147,10 +149,10 @@ def test_sessions_differ_in_gain(spoken):
 def test_the_same_seed_speaks_the_same_samples(spoken, tmp_path):
     again = synthesize(
         root=tmp_path / "a", speakers=3, utterances_per_speaker=3, seed=5
-    )
+    ).utterances
     other = synthesize(
         root=tmp_path / "b", speakers=3, utterances_per_speaker=3, seed=6
-    )
+    ).utterances
 
     assert digest(again) == digest(spoken)
     assert digest(other) != digest(spoken)
@@ -159,14 +161,14 @@ def test_the_same_seed_speaks_the_same_samples(spoken, tmp_path):
 def test_what_is_spoken_already_is_kept_and_what_lacks_is_spoken(tmp_path):
     options = {"speakers": 2, "utterances_per_speaker": 2, "seed": 0}
     root = tmp_path / "audio"
-    first = synthesize(root=root, **options)
+    first = synthesize(root=root, **options).utterances
     before = digest(first)
     kept = root / "s00" / "s00-000.flac"
     modified = kept.stat().st_mtime_ns
     (root / "s01" / "texts.json").unlink()
     (root / "s01" / "s01-001.flac").unlink()
 
-    second = synthesize(root=root, **options)
+    second = synthesize(root=root, **options).utterances
 
     assert digest(second) == before
     assert kept.stat().st_mtime_ns == modified

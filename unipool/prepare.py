@@ -58,7 +58,7 @@ def prepare_corpus(
     Raises:
         ValueError: with the number of faults and the first ten, each with its place.
     """
-    corpus = CORPORA[kind](**options)
+    corpus = CORPORA[kind](**options).utterances
     _stop_at(_structural_faults(corpus))
     checked = _decode_all(corpus, min_seconds, num_workers)
     corpus = corpus.assign(

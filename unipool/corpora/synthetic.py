@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from unipool.audio import Waveform, resample, write_flac
+from unipool.corpora.corpus import Corpus
 from unipool.corpora.sentences import sentences
 from unipool.log import LoggedProgress
 
@@ -60,7 +61,7 @@ class Voice(NamedTuple):
 
 def synthesize(
     *, root: Path, speakers: int, utterances_per_speaker: int, seed: int
-) -> pd.DataFrame:
+) -> Corpus:
     """Speak a corpus, or what of it is not there yet.
 
     Each speaker is another voice of the engine with pitch, pitch range, rate and accent
@@ -110,7 +111,7 @@ def synthesize(
         tables = list(
             LoggedProgress(spoken, desc="speak", unit="speakers", total=speakers)
         )
-    return pd.DataFrame([row for table in tables for row in table])
+    return Corpus(pd.DataFrame([row for table in tables for row in table]))
 
 
 def _claim(root: Path, settings: list[int]) -> None:

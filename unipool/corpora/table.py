@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
-OPTIONAL = ("utterance", "split")
+from unipool.corpora.corpus import Corpus
+
+OPTIONAL = ("utterance", "split", "session", "start", "seconds")
 REQUIRED = ("path", "speaker")
 
 
 def read_table(
     *, file: Path, root: Path | None = None, columns: dict[str, str] | None = None
-) -> pd.DataFrame:
-    """Read a CSV with path and speaker, perhaps utterance, split and metadata.
+) -> Corpus:
+    """Read a CSV with path and speaker, perhaps others and metadata.
+
+    A row with ``start`` and ``seconds`` is a segment of its recording.
 
     Args:
         file: UTF-8 CSV with a header.
@@ -22,7 +26,7 @@ def read_table(
 
     Returns:
         utterance (by default the path without extension), speaker, path, origin
-        (``file.csv:12``), split where there is one, and all other columns, as text.
+        (``file.csv:12``), and all other columns, as text.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -68,9 +72,11 @@ def read_table(
     if "utterance" not in table:
         table["utterance"] = [Path(p).with_suffix("").as_posix() for p in table["path"]]
     base = file.parent if root is None else Path(root)
-    return table.assign(
-        path=[str(base / path) for path in table["path"]],
-        origin=[f"{file}:{line}" for line in range(2, len(table) + 2)],
+    return Corpus(
+        table.assign(
+            path=[str(base / path) for path in table["path"]],
+            origin=[f"{file}:{line}" for line in range(2, len(table) + 2)],
+        )
     )
 
 
