@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from unipool.audio import SAMPLE_RATE, read_audio, write_flac
+from unipool.audio import SAMPLE_RATE, count_samples, read_audio, write_flac
 
 
 def tone(rate, *, frequency=440.0, seconds=0.5, channels=1):
@@ -162,3 +162,61 @@ def test_flac_that_is_written_is_read_again(tmp_path):
 
     assert np.abs(read_audio(path) - wave).max() <= 2**-15
     assert [p.name for p in path.parent.iterdir()] == ["a.flac"]
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 32_000, 44_100, 96_000])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "m4a"])
+def test_samples_are_counted_as_they_are_decoded(tmp_path, suffix, rate):
+    if (suffix, rate) in {("mp3", 96_000), ("ogg", 96_000)}:
+        pytest.skip("a rate that this format does not have")
+    for samples in (7, 4_001, 20_011):
+        path = tmp_path / f"{samples}.{suffix}"
+        wave = tone(rate, seconds=1.0)[:samples]
+        if suffix == "m4a":
+            write_m4a(path, wave, rate)
+        else:
+            soundfile.write(path, wave, rate)
+
+        assert count_samples(path) == len(read_audio(path))
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3", "m4a"])
+def test_counting_finds_a_file_that_was_cut_short(tmp_path, suffix):
+    path = tmp_path / f"cut.{suffix}"
+    noise = np.random.default_rng(0).uniform(-1, 1, (32_000, 1)).astype(np.float32)
+    if suffix == "m4a":
+        write_m4a(path, noise, 16_000)
+    else:
+        soundfile.write(path, noise, 16_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+    with pytest.raises(ValueError, match=r"cut short|cannot be decoded"):
+        count_samples(path)
+
+
+def test_counting_refuses_what_has_no_samples(tmp_path):
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16_000)
+    soundfile.write(tmp_path / "one.wav", np.zeros(1), 48_000)
+    (tmp_path / "text.wav").write_text("no audio")
+
+    with pytest.raises(ValueError, match="no samples"):
+        count_samples(tmp_path / "none.wav")
+    with pytest.raises(ValueError, match="are none at 16 kHz"):
+        count_samples(tmp_path / "one.wav")
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        count_samples(tmp_path / "text.wav")
+    with pytest.raises(FileNotFoundError, match="no such audio file"):
+        count_samples(tmp_path / "gone.wav")
+
+
+def test_the_end_of_m4a_is_where_the_container_says(tmp_path):
+    # The codec's last frame is padded to 1024 samples.
+    write_m4a(tmp_path / "x.m4a", tone(16_000, seconds=1.0)[:8_017], 16_000)
+
+    with av.open(str(tmp_path / "x.m4a")) as container:
+        stream = container.streams.audio[0]
+        stated = stream.duration * stream.time_base * stream.rate
+        decoded = sum(frame.samples for frame in container.decode(stream))
+
+    assert decoded > stated
+    assert len(read_audio(tmp_path / "x.m4a")) == stated

@@ -5,12 +5,15 @@ knows). Channels are averaged before resampling (soxr, high quality).
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
 import numpy as np
 import soundfile
 import soxr
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 from jaxtyping import Float32
 
 SAMPLE_RATE = 16_000
@@ -21,6 +24,9 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
 
 BLOCK = 2**20
 """Samples that are decoded at once."""
+
+SLACK_SECONDS = 0.1
+"""A decoder may give so much less than the container says: its first and last frame."""
 
 Waveform = Float32[np.ndarray, "_"]
 """Mono samples; of any number, also among others in one list."""
@@ -41,6 +47,55 @@ def read_audio(path: Path) -> Waveform:
             return _to_16_khz(path, _decode(path, file), file.samplerate)
     except soundfile.LibsndfileError as error:
         return _decode_with_ffmpeg(path, str(error))
+
+
+def count_samples(path: Path) -> int:
+    """Count the samples that ``read_audio`` gives, from the header, without decoding.
+
+    The last sample of FLAC is decoded, so that a file that was cut short is found; WAV
+    and Ogg tell no more than what is there. MP3, whose header need not be true, and
+    containers without a duration are decoded after all.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no audio, has no samples, or ends early.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such audio file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.format == "MP3":
+                return len(_to_16_khz(path, _decode(path, file), file.samplerate))
+            if file.format == "FLAC" and file.frames:
+                _read_last(path, file)
+            num_samples, rate = file.frames, file.samplerate
+    except soundfile.LibsndfileError as error:
+        with _opened_with_ffmpeg(path, str(error)) as container:
+            stream = container.streams.audio[0]
+            stated, rate = _stated_samples(stream), stream.rate
+        if stated is None:
+            return len(read_audio(path))
+        num_samples = stated
+    if num_samples == 0:
+        raise ValueError(f"{path}: no samples (zero-length audio)")
+    resampled = (2 * num_samples * SAMPLE_RATE + rate) // (2 * rate)
+    if resampled == 0:
+        raise ValueError(
+            f"{path}: {num_samples} samples at {rate} Hz are none at 16 kHz"
+        )
+    return resampled
+
+
+def _read_last(path: Path, file: soundfile.SoundFile) -> None:
+    try:
+        file.seek(file.frames - 1)
+        whole = len(file.read(1)) == 1
+    except soundfile.LibsndfileError:
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"{path}: cut short: the last of {file.frames} samples cannot be decoded"
+        )
 
 
 def resample(samples: Waveform, rate: float) -> Waveform:
@@ -101,19 +156,54 @@ def _decode(path: Path, file: soundfile.SoundFile) -> Iterator[Block]:
         )
 
 
-def _decode_with_ffmpeg(path: Path, reason: str) -> Waveform:
+@contextmanager
+def _opened_with_ffmpeg(path: Path, reason: str) -> Iterator[InputContainer]:
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.audio[0]
-            to_float = av.AudioResampler(format="fltp")
-            blocks = (
-                block.to_ndarray().T
-                for frame in container.decode(stream)
-                for block in to_float.resample(frame)
-            )
-            return _to_16_khz(path, blocks, stream.rate)
+            yield container
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(
             f"{path}: cannot be decoded, neither by libsndfile ({reason}) nor by FFmpeg"
             f" ({error})"
         ) from error
+
+
+def _stated_samples(stream: AudioStream) -> int | None:
+    """Give the duration that the container states, without the codec's padding."""
+    if stream.duration is None or stream.time_base is None:
+        return None
+    return round(stream.duration * stream.time_base * stream.rate)
+
+
+def _decode_with_ffmpeg(path: Path, reason: str) -> Waveform:
+    with _opened_with_ffmpeg(path, reason) as container:
+        stream = container.streams.audio[0]
+        blocks = _frames(container)
+        stated = _stated_samples(stream)
+        if stated is not None:
+            blocks = _fit(path, blocks, stated, stream.rate)
+        return _to_16_khz(path, blocks, stream.rate)
+
+
+def _frames(container: InputContainer) -> Iterator[Block]:
+    to_float = av.AudioResampler(format="fltp")
+    for frame in container.decode(audio=0):
+        for block in to_float.resample(frame):
+            yield block.to_ndarray().T
+
+
+def _fit(
+    path: Path, blocks: Iterator[Block], stated: int, rate: int
+) -> Iterator[Block]:
+    """Cut what the codec padded; append the zeros of a frame that it did not give."""
+    left = stated
+    for block in blocks:
+        if left:
+            yield block[:left]
+            left -= len(block[:left])
+    if left > SLACK_SECONDS * rate:
+        raise ValueError(
+            f"{path}: cut short: {stated - left} of {stated} samples can be decoded"
+        )
+    if left:
+        yield np.zeros((left, 1), np.float32)
