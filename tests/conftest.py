@@ -127,10 +127,13 @@ def cached(tmp_path_factory):
         kind="folder",
         options={"root": folder / "audio"},
         split={"valid": 2, "test": 2, "seed": 0},
+        check="decode",
         bad_audio="error",
+        incomplete="error",
         min_seconds=0.025,
         manifest=folder / "utterances.csv",
         excluded=folder / "excluded.csv",
+        recordings=folder / "recordings.csv",
         num_workers=2,
     )
     config = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}

@@ -164,11 +164,9 @@ def test_flac_that_is_written_is_read_again(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["a.flac"]
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 32_000, 44_100, 96_000])
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 32_000, 44_100, 48_000])
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "m4a"])
 def test_samples_are_counted_as_they_are_decoded(tmp_path, suffix, rate):
-    if (suffix, rate) in {("mp3", 96_000), ("ogg", 96_000)}:
-        pytest.skip("a rate that this format does not have")
     for samples in (7, 4_001, 20_011):
         path = tmp_path / f"{samples}.{suffix}"
         wave = tone(rate, seconds=1.0)[:samples]

@@ -6,6 +6,9 @@ import pytest
 import soundfile
 from conftest import voice, write_corpus
 
+from unipool.corpora import CORPORA, Corpus
+from unipool.corpora.corpus import Stated
+from unipool.corpora.folder import list_folder
 from unipool.manifest import read_manifest, write_manifest
 from unipool.prepare import prepare_corpus, prepare_trials
 from unipool.trials import read_trials
@@ -16,7 +19,9 @@ SPLIT = {"valid": 2, "test": 2, "seed": 0}
 def prepare(folder, options=None, *, kind="folder", **changes):
     settings = {
         "split": SPLIT,
+        "check": "decode",
         "bad_audio": "error",
+        "incomplete": "error",
         "min_seconds": 0.025,
         "num_workers": 2,
     }
@@ -25,6 +30,7 @@ def prepare(folder, options=None, *, kind="folder", **changes):
         options=options or {"root": folder / "audio"},
         manifest=folder / "out" / "utterances.csv",
         excluded=folder / "out" / "excluded.csv",
+        recordings=folder / "recordings.csv",
         **(settings | changes),
     )
     return read_manifest(folder / "out" / "utterances.csv")
@@ -144,7 +150,9 @@ def test_of_many_faults_the_first_ten_are_told(tmp_path):
 def test_splits_of_the_corpus_and_of_the_config_are_one_too_many(tmp_path):
     rows = [("u0", "s0", "a.wav", "train"), ("u1", "s1", "b.wav", "test")]
 
-    with pytest.raises(ValueError, match="has splits of its own; remove `split:`"):
+    with pytest.raises(
+        ValueError, match="has test speakers of its own; remove `test:`"
+    ):
         prepare(tmp_path, table_of(tmp_path, rows), kind="csv")
 
 
@@ -195,6 +203,124 @@ def test_one_frame_of_audio_is_enough(tmp_path):
     write(tmp_path / "audio" / "spk 03" / "blip.wav", np.full(400, 0.1))
 
     assert "spk 03/blip" in set(prepare(tmp_path)["utterance"])
+
+
+def test_headers_tell_the_same_durations(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=2)
+    write(tmp_path / "audio" / "spk 03" / "x.wav", voice(0, 0, rate=44_100), 44_100)
+
+    decoded = prepare(tmp_path)
+    (tmp_path / "recordings.csv").unlink()
+    read = prepare(tmp_path, check="headers")
+
+    pd.testing.assert_frame_equal(read, decoded)
+
+
+def segments(tmp_path, rows):
+    """Write a recording of 3 s of each of six speakers, and a table of segments."""
+    for speaker in range(6):
+        write(tmp_path / f"{speaker}.wav", voice(speaker, 0, seconds=3.0))
+    whole = [(f"{s}-all", str(s), f"{s}.wav", "", "") for s in range(6)]
+    names = ["utterance", "speaker", "path", "start", "seconds"]
+    table = pd.DataFrame([*rows, *whole], columns=names)
+    table.to_csv(tmp_path / "c.csv", index=False)
+    return {"file": tmp_path / "c.csv"}
+
+
+def test_an_utterance_may_be_a_segment_of_its_recording(tmp_path):
+    rows = [
+        ("a", "0", "0.wav", "0.5", "1.25"),
+        ("b", "0", "0.wav", "2", ""),
+        ("c", "0", "0.wav", "2.5", "0.6"),
+    ]
+
+    manifest = prepare(tmp_path, segments(tmp_path, rows), kind="csv")
+
+    told = manifest.set_index("utterance")
+    assert told["seconds"][["a", "b", "c", "0-all"]].tolist() == [1.25, 1.0, 0.5, 3.0]
+    assert told["start"]["a"] == "0.5000000"
+    assert told["stop"][["a", "c"]].tolist() == ["1.7500000", "3.0000000"]
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds"), [("2", "1.6"), ("3", ""), ("-1", "2"), ("1", "0"), ("x", "1")]
+)
+def test_a_segment_beyond_its_recording_is_an_error(tmp_path, start, seconds):
+    options = segments(tmp_path, [("a", "0", "0.wav", start, seconds)])
+
+    with pytest.raises(ValueError, match=r"c\.csv:2: utterance a: .*not within its 3"):
+        prepare(tmp_path, options, kind="csv")
+
+
+def test_a_speaker_with_little_is_left_out_and_listed(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=8, utterances=4)
+    for name in ("ütt 1", "ütt 2", "ütt 3"):
+        (tmp_path / "audio" / "spk 02" / f"{name}.wav").unlink()
+    long = voice(5, 0, seconds=9.0)
+    write(tmp_path / "audio" / "spk 05" / "long.wav", long)
+
+    few = prepare(tmp_path, split=SPLIT | {"min_utterances": 2})
+    excluded = pd.read_csv(tmp_path / "out" / "excluded.csv")
+    short = prepare(
+        tmp_path, split={"seed": 0, "min_seconds": 9.0, "min_utterances": 1}
+    )
+
+    assert set(few["speaker"]) == {f"spk {s:02d}" for s in (0, 1, 3, 4, 5, 6, 7)}
+    assert excluded["reason"].tolist() == ["its speaker has 1 utterances, fewer than 2"]
+    assert set(short["speaker"]) == {"spk 05"}
+
+
+def stated_corpus(folder, *, missing=()):
+    """Give a kind of corpus whose makers state what they made."""
+    stated = (
+        Stated("clean", speakers=6, utterances=13, hours=0.01),
+        Stated(hours=0.002),
+    )
+
+    def kind(*, root):
+        rows = list_folder(root=root).utterances.assign(subset="clean")
+        return Corpus(rows, stated, missing)
+
+    write_corpus(folder / "audio", speakers=6, utterances=2)
+    return kind
+
+
+def test_less_than_the_makers_state_is_an_error(tmp_path, monkeypatch):
+    kind = stated_corpus(tmp_path, missing=("no folder noisy",))
+    monkeypatch.setitem(CORPORA, "stated", kind)
+
+    with pytest.raises(ValueError, match="incomplete: allow") as error:
+        prepare(tmp_path, kind="stated")
+
+    told = str(error.value).splitlines()[1:]
+    assert told == [
+        "  no folder noisy",
+        "  clean: 12 of 13 utterances",
+        "  clean: 0.0 of 0.01 hours",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_or_what_is_there_is_used(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(CORPORA, "stated", stated_corpus(tmp_path))
+
+    manifest = prepare(tmp_path, kind="stated", incomplete="allow")
+
+    assert len(manifest) == 12
+    assert "clean: 12 of 13 utterances" in caplog.text
+
+
+def test_copies_of_a_recording_are_told(tmp_path, caplog):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=2)
+    one = tmp_path / "audio" / "spk 01" / "ütt 0.wav"
+    (tmp_path / "audio" / "spk 01" / "again.wav").write_bytes(one.read_bytes())
+    (tmp_path / "audio" / "spk 02" / "link.wav").symlink_to(one)
+
+    prepare(tmp_path)
+
+    assert "1 utterances of one speaker are copies" in caplog.text
+    assert "spk 01/ütt 0 = spk 01/again" in caplog.text
+    assert "1 utterances of two speakers are copies" in caplog.text
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ class _Recordings:
         if row.path != self._path:
             self._path, self._recording = row.path, read_audio(Path(row.path))
         if row.utterance != self._utterance:
-            wave = self._view.render(self._recording, row)
+            wave = self._view.render(_segment(self._recording, row), row)
             expected = round(row.seconds * SAMPLE_RATE)
             if len(wave) != expected:
                 raise ValueError(
@@ -107,3 +107,11 @@ class _Recordings:
                 )
             self._utterance, self._wave = row.utterance, wave
         return self._wave
+
+
+def _segment(recording: Waveform, row: Any) -> Waveform:
+    """Cut out the segment that the manifest names, if it names one."""
+    if not getattr(row, "start", ""):
+        return recording
+    start, stop = (round(float(at) * SAMPLE_RATE) for at in (row.start, row.stop))
+    return recording[start:stop]

@@ -1,17 +1,16 @@
 """Turn a corpus into a checked manifest, and its pairs into a trial list."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from unipool.audio import SAMPLE_RATE, read_audio
-from unipool.corpora import CORPORA
-from unipool.log import LoggedProgress
+from unipool.corpora import CORPORA, shortfalls
+from unipool.division import divide, speakers_with_little
+from unipool.durations import with_durations
 from unipool.manifest import SPLITS, read_manifest, write_manifest
+from unipool.recordings import Check, copies_among, inspect_recordings
 from unipool.trials import make_trials, take_over_trials, write_trials
 
 logger = logging.getLogger(__name__)
@@ -19,111 +18,114 @@ logger = logging.getLogger(__name__)
 EXCLUDED_COLUMNS = ["utterance", "path", "reason"]
 FAULTS_SHOWN = 10
 
-
-class Checked(NamedTuple):
-    """What decoding a file showed: its duration, or why it cannot be used."""
-
-    seconds: float
-    reason: str
+COPIES_SHOWN = 3
 
 
 def prepare_corpus(
     *,
     kind: str,
     options: dict[str, Any],
-    split: dict[str, float] | None,
-    bad_audio: str,
+    split: dict[str, Any] | None,
+    check: Check,
+    bad_audio: Literal["error", "exclude"],
+    incomplete: Literal["error", "allow"],
     min_seconds: float,
     manifest: Path,
     excluded: Path,
+    recordings: Path,
     num_workers: int,
 ) -> None:
-    """Read a corpus, decode every recording once, and write what can be used.
+    """Read a corpus, look at every recording, and write what can be used.
 
     Args:
         kind: name in ``CORPORA``.
         options: keyword arguments of that function.
-        split: how to divide speakers that the corpus leaves undivided: ``valid`` and
-            ``test``, a number of speakers or a share of them, and ``seed``.
+        split: how to divide the speakers, see ``divide``; and ``min_utterances`` and
+            ``min_seconds`` that a speaker must have, or is left out.
+        check: ``decode`` every recording to its end, or read ``headers`` only, which
+            does not find silence, samples that are not finite, and damage inside.
         bad_audio: ``error`` or ``exclude``: what to do about recordings that are
             unreadable, empty, all zero, not finite, or too short.
+        incomplete: ``error`` or ``allow``: what to do about a corpus of which there is
+            less than its makers state.
         min_seconds: shorter recordings are too short.
         manifest: CSV to write.
         excluded: CSV to write: what was left out and why.
-        num_workers: files decoded at the same time.
+        recordings: CSV that remembers what was found out about each file.
+        num_workers: files looked at at the same time.
 
-    Reads: the corpus.
-    Writes: ``manifest`` and ``excluded``; nothing when something is wrong.
+    Reads: the corpus, ``recordings``.
+    Writes: ``recordings`` as it goes; ``manifest`` and ``excluded``, neither when
+        something is wrong.
 
     Raises:
         ValueError: with the number of faults and the first ten, each with its place.
     """
-    corpus = CORPORA[kind](**options).utterances
-    _stop_at(_structural_faults(corpus))
-    checked = _decode_all(corpus, min_seconds, num_workers)
-    corpus = corpus.assign(
-        seconds=[audio.seconds for audio in checked],
-        reason=[audio.reason for audio in checked],
+    corpus = CORPORA[kind](**options)
+    rows = corpus.utterances
+    paths = rows["path"].drop_duplicates().tolist()
+    gone = {path for path in paths if not Path(path).is_file()}
+    _stop_at(_structural_faults(rows, gone))
+    found = inspect_recordings(
+        paths, check=check, memory=recordings, num_workers=num_workers
     )
-    bad = corpus["reason"] != ""
+    rows = with_durations(rows, found, min_seconds=min_seconds)
+    bad = rows["reason"] != ""
     if bad_audio == "error":
         _stop_at(
             [
                 f"{row.origin}: utterance {row.utterance}: {row.reason}"
-                for row in corpus[bad].itertuples()
+                for row in rows[bad].itertuples()
             ],
             "; mend them, or set bad_audio: exclude to leave them out",
         )
-    usable = corpus[~bad].drop(columns=["reason", "origin"]).reset_index(drop=True)
-    if "split" not in usable:
-        usable["split"] = _split_speakers(usable["speaker"], split)
-    elif split is not None:
-        raise ValueError(
-            "the corpus has splits of its own; remove `split:` from its definition, or"
-            " the split column from the corpus"
-        )
+    _tell_incomplete(shortfalls(corpus, rows["seconds"]), incomplete)
+    _tell_copies(rows[~bad], copies_among(found))
+    needed = {k: v for k, v in (split or {}).items() if k.startswith("min_")}
+    rows["reason"] = rows["reason"].where(bad, speakers_with_little(rows, **needed))
+    bad = rows["reason"] != ""
+    usable = rows[~bad].drop(columns=["reason", "origin"]).reset_index(drop=True)
+    usable["split"] = divide(usable, split)
     excluded.parent.mkdir(parents=True, exist_ok=True)
-    corpus[bad][EXCLUDED_COLUMNS].to_csv(excluded, index=False)
+    rows[bad][EXCLUDED_COLUMNS].to_csv(excluded, index=False)
     write_manifest(usable, manifest)
-    for name, rows in usable.groupby("split"):
+    for name, of_split in usable.groupby("split"):
         logger.info(
             "%s: %d speakers, %d utterances, %.2f h",
             name,
-            rows["speaker"].nunique(),
-            len(rows),
-            rows["seconds"].sum() / 3600,
+            of_split["speaker"].nunique(),
+            len(of_split),
+            of_split["seconds"].sum() / 3600,
         )
     logger.info("left out: %d, see %s", bad.sum(), excluded)
 
 
-def _structural_faults(corpus: pd.DataFrame) -> list[str]:
-    """Find what decoding would not: ids, files, splits."""
-    first_of = corpus.drop_duplicates("utterance").set_index("utterance")["origin"]
+def _structural_faults(rows: pd.DataFrame, gone: set[str]) -> list[str]:
+    """Find what looking at the audio would not: ids, files, splits."""
+    again = rows[rows["utterance"].duplicated()]
+    first = rows.drop_duplicates("utterance").set_index("utterance")["origin"]
     faults = [
-        f"{row.origin}: utterance {row.utterance} is already at"
-        f" {first_of[row.utterance]}"
-        for row in corpus[corpus["utterance"].duplicated()].itertuples()
+        f"{row.origin}: utterance {row.utterance} is already at {first[row.utterance]}"
+        for row in again.itertuples()
     ]
     for column in ("utterance", "speaker"):
-        empty = corpus[corpus[column].str.strip() == ""]
+        empty = rows[rows[column].str.strip() == ""]
         faults += [f"{row.origin}: no {column}" for row in empty.itertuples()]
     faults += [
         f"{row.origin}: {row.path} is not there"
-        for row in corpus.itertuples()
-        if not Path(row.path).is_file()
+        for row in rows[rows["path"].isin(gone)].itertuples()
     ]
-    if "split" in corpus:
-        unknown = corpus[~corpus["split"].isin(SPLITS)]
+    if "split" in rows:
+        known = rows["split"].isin([*SPLITS, ""])
         faults += [
             f"{row.origin}: split {row.split!r} is none of {', '.join(SPLITS)}"
-            for row in unknown.itertuples()
+            for row in rows[~known].itertuples()
         ]
-        split_of = corpus.drop_duplicates("speaker").set_index("speaker")["split"]
+        split_of = rows.groupby("speaker")["split"].transform("first")
+        torn = rows.assign(above=split_of)[rows["split"] != split_of]
         faults += [
-            f"{row.origin}: speaker {row.speaker} in {row.split}, above in"
-            f" {split_of[row.speaker]}"
-            for row in corpus.itertuples()
-            if row.split != split_of[row.speaker]
+            f"{row.origin}: speaker {row.speaker} in {row.split}, above in {row.above}"
+            for row in torn.itertuples()
         ]
     return faults
 
@@ -138,61 +140,43 @@ def _stop_at(faults: list[str], way_out: str = "") -> None:
         )
 
 
-def _decode_all(
-    corpus: pd.DataFrame, min_seconds: float, num_workers: int
-) -> list[Checked]:
-    # Threads suffice: the decoders work outside of Python's lock.
-    with ThreadPoolExecutor(num_workers) as pool:
-        checked = pool.map(
-            lambda path: _check_audio(Path(path), min_seconds), corpus["path"]
-        )
-        return list(
-            LoggedProgress(checked, desc="check", unit="recordings", total=len(corpus))
-        )
-
-
-def _check_audio(path: Path, min_seconds: float) -> Checked:
-    try:
-        samples = read_audio(path)
-    except ValueError as error:
-        return Checked(0.0, str(error))
-    seconds = len(samples) / SAMPLE_RATE
-    if seconds < min_seconds:
-        return Checked(
-            seconds, f"{path}: {seconds:.4f} s, shorter than {min_seconds} s"
-        )
-    if not samples.any():
-        return Checked(seconds, f"{path}: all samples are zero (silence)")
-    return Checked(seconds, "")
-
-
-def _split_speakers(speakers: pd.Series, split: dict[str, float] | None) -> pd.Series:
-    """Assign each speaker to one split, whatever the order of the rows."""
-    if split is None:
+def _tell_incomplete(faults: list[str], incomplete: str) -> None:
+    if not faults:
+        return
+    told = "".join(f"\n  {fault}" for fault in faults)
+    if incomplete == "error":
         raise ValueError(
-            "the corpus does not say which speakers train; add to its definition, for"
-            " example, `split: {valid: 0.1, test: 0.2, seed: 0}` (shares or numbers of"
-            " speakers), or a split column"
+            "the corpus is not whole, nothing was written; complete it, or set"
+            f" incomplete: allow to use what is there. Found of what is stated:{told}"
         )
-    names = sorted(speakers.unique())
-    order = np.random.default_rng(int(split["seed"])).permutation(len(names))
-    counts = {
-        name: round(split[name] * len(names)) if split[name] < 1 else int(split[name])
-        for name in ("valid", "test")
-    }
-    num_train = len(names) - sum(counts.values())
-    if min(*counts.values(), num_train) < 2:
-        raise ValueError(
-            f"{len(names)} speakers make {num_train} to train, {counts['valid']} to"
-            f" validate, {counts['test']} to test; each needs at least 2: change"
-            " `split:` of the corpus"
-        )
-    split_of = {}
-    for place, index in enumerate(order):
-        in_valid = place < counts["valid"]
-        in_test = not in_valid and place < counts["valid"] + counts["test"]
-        split_of[names[index]] = "valid" if in_valid else "test" if in_test else "train"
-    return speakers.map(split_of)
+    logger.warning("the corpus is not whole; found of what is stated:%s", told)
+
+
+def _tell_copies(rows: pd.DataFrame, copies: pd.DataFrame) -> None:
+    """Warn of the same audio under two ids: as a target trial it is no test at all."""
+    if copies.empty:
+        return
+    by_path = rows.drop_duplicates("path").set_index("path")
+    pairs = [
+        (by_path.loc[path], by_path.loc[first])
+        for path, first in copies.itertuples(index=False)
+        if path in by_path.index and first in by_path.index
+    ]
+    for what, some in (
+        ("of one speaker", [p for p in pairs if p[0].speaker == p[1].speaker]),
+        ("of two speakers", [p for p in pairs if p[0].speaker != p[1].speaker]),
+    ):
+        if some:
+            examples = ", ".join(
+                f"{one.utterance} = {other.utterance}"
+                for one, other in some[:COPIES_SHOWN]
+            )
+            logger.warning(
+                "%d utterances %s are copies of another's file, for example %s",
+                len(some),
+                what,
+                examples,
+            )
 
 
 def prepare_trials(

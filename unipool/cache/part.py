@@ -39,8 +39,8 @@ def fingerprint(
     Args:
         backbone_sha256: of the weights and of all settings of the encoder.
         view: what of the audio was encoded.
-        rows: the part's utterances; ids and durations count, paths do not, so a corpus
-            may move.
+        rows: the part's utterances; ids, durations and where a segment starts count,
+            paths do not, so a corpus may move.
     """
     facts = [
         FORMAT,
@@ -51,6 +51,8 @@ def fingerprint(
         rows["utterance"].tolist(),
         [f"{seconds:.7f}" for seconds in rows["seconds"]],
     ]
+    if "start" in rows:
+        facts.append(rows["start"].tolist())
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

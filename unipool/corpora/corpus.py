@@ -38,3 +38,39 @@ class Corpus(NamedTuple):
     utterances: pd.DataFrame
     stated: tuple[Stated, ...] = ()
     missing: tuple[str, ...] = ()
+
+
+HOURS_SLACK = 0.02
+"""Share by which there may be less than is stated: makers round, and trim silence."""
+
+
+def shortfalls(corpus: Corpus, seconds: pd.Series) -> list[str]:
+    """Say what is missing of a corpus: what it shows itself, and what is stated.
+
+    Args:
+        corpus: as its kind found it.
+        seconds: of each of its utterances.
+
+    Returns:
+        A sentence for each sort, empty when the corpus is whole.
+    """
+    faults = list(corpus.missing)
+    rows = corpus.utterances
+    for stated in corpus.stated:
+        some = (
+            rows["subset"] == stated.subset if stated.subset else rows["speaker"] != ""
+        )
+        found = {
+            "speakers": rows["speaker"][some].nunique(),
+            "utterances": int(some.sum()),
+            "hours": float(seconds[some].sum()) / 3600,
+        }
+        for what, number in found.items():
+            wanted = getattr(stated, what)
+            slack = HOURS_SLACK if what == "hours" else 0
+            if wanted is not None and number < wanted * (1 - slack):
+                where = f"{stated.subset}: " if stated.subset else ""
+                faults.append(
+                    f"{where}{number:,.{1 if slack else 0}f} of {wanted:,} {what}"
+                )
+    return faults

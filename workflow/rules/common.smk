@@ -29,7 +29,7 @@ validate(config, str(SCHEMA))  # fills in the defaults
 # Raised by hand when a change of a stage's code changes its results: they are then
 # made again. Snakemake's own trigger would make everything again after each fresh
 # checkout, and nothing after a change in the package.
-CORPUS_VERSION = 1
+CORPUS_VERSION = 2
 EXTRACT_VERSION = 3
 TRAIN_VERSION = 3
 SCORE_VERSION = 1
@@ -66,6 +66,9 @@ SCORES = f"{RUN}/scores/{{trials}}.csv"
 METRICS = f"{RUN}/metrics/{{trials}}.json"
 
 
+KALDI = ("wav.scp", "segments", "utt2spk", "spk2gender", "utt2session")
+
+
 def gpus_of_job():
     """One, unless it is known that the job will run on the CPU.
 
@@ -80,7 +83,10 @@ def gpus_of_job():
 def tables_of_corpus(wildcards):
     """The tables that the user may edit; their change makes the manifest again."""
     options = config["corpora"][wildcards.corpus]["options"]
-    return [options["file"]] if "file" in options else []
+    named = [options[name] for name in ("file", "cuts", "recordings", "supervisions")
+             if name in options]
+    kaldi = [Path(options["folder"], name) for name in KALDI] if "folder" in options else []
+    return [*named, *(str(path) for path in kaldi if path.exists())]
 
 
 def corpus_setting(name):

@@ -29,7 +29,9 @@ rule prepare_corpus:
         kind=corpus_setting("kind"),
         options=corpus_setting("options"),
         split=corpus_setting("split"),
+        check=corpus_setting("check"),
         bad_audio=corpus_setting("bad_audio"),
+        incomplete=corpus_setting("incomplete"),
         min_seconds=corpus_setting("min_seconds"),
     script:
         "../scripts/prepare_corpus.py"

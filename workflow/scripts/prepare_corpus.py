@@ -8,9 +8,12 @@ with job_log(snakemake.log[0], f"prepare_corpus {snakemake.wildcards.corpus}"):
         kind=snakemake.params.kind,
         options=snakemake.params.options,
         split=snakemake.params.split,
+        check=snakemake.params.check,
         bad_audio=snakemake.params.bad_audio,
+        incomplete=snakemake.params.incomplete,
         min_seconds=snakemake.params.min_seconds,
         manifest=Path(snakemake.output.manifest),
         excluded=Path(snakemake.output.excluded),
+        recordings=Path(snakemake.output.manifest).with_name("recordings.csv"),
         num_workers=snakemake.threads,
     )
