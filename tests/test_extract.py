@@ -394,3 +394,40 @@ def test_half_a_second_more_or_less_is_no_trouble_to_the_progress(project):
     run(project)
 
     assert (project / "cache" / "part-000-of-001.json").exists()
+
+
+def test_a_segment_is_encoded_as_if_it_were_a_recording(project):
+    manifest = read_manifest(project / "m.csv")
+    recording = read_audio(project / "5 ä.wav")
+    pieces = [(0.0, 0.9), (0.5, 2.0), (1.25, 1.75)]
+    rows = []
+    for i, (start, stop) in enumerate(pieces):
+        piece = recording[round(start * 16_000) : round(stop * 16_000)]
+        soundfile.write(project / f"{i}.wav", piece, 16_000, subtype="FLOAT")
+        rows.append((f"cut {i}", "s", str(project / f"{i}.wav"), stop - start, "", ""))
+        where = (f"{start:.7f}", f"{stop:.7f}")
+        rows.append((f"segment {i}", "s", manifest["path"][5], stop - start, *where))
+    columns = ["utterance", "speaker", "path", "seconds", "start", "stop"]
+    rows = pd.DataFrame(rows, columns=columns).assign(split="train")
+    write_manifest(rows, project / "m.csv")
+
+    run(project)
+
+    cache = opened(project)
+    for cut, segment in ((0, 1), (2, 3), (4, 5)):
+        torch.testing.assert_close(
+            cache.read(cut).float(), cache.read(segment).float(), rtol=1e-3, atol=1e-3
+        )
+
+
+def test_a_segment_that_starts_elsewhere_is_another(project):
+    manifest = read_manifest(project / "m.csv").iloc[[5]]
+    run(project)
+    for start in ("0.5000000", "0.6000000"):
+        rows = manifest.assign(seconds=0.5, start=start, stop=f"{float(start) + 0.5}")
+        write_manifest(rows, project / "m.csv")
+        with pytest.raises(ValueError, match="--force"):
+            opened(project)
+        shutil.rmtree(project / "cache")
+        run(project)
+        opened(project)
