@@ -138,8 +138,8 @@ def test_the_shipped_config_has_none():
         ),
         (
             "corpora.demo.kind",
-            "kaldi",
-            "corpora.demo.kind: unknown 'kaldi'; known are: csv, folder, synthetic",
+            "nist",
+            f"corpora.demo.kind: unknown 'nist'; known are: {', '.join(CORPORA)}",
         ),
         # Wrong types and values.
         (
@@ -184,7 +184,9 @@ def test_the_shipped_config_has_none():
         (
             "trials.demo-test.file",
             "x.txt",
-            "trials.demo-test: needs either file, or num_targets and seed",
+            "trials.demo-test: needs either file (perhaps with checksum, enrolments,"
+            " unknown), or num_targets and seed (perhaps with num_nontargets, balance,"
+            " same_session, rounding)",
         ),
         # Trials that training has seen.
         (

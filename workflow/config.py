@@ -69,6 +69,11 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         yield from _look_up(
             config, "corpora", f"trials.{name}.corpus", trials["corpus"]
         )
+        if "://" in trials.get("file", "") and "checksum" not in trials:
+            yield (
+                f"trials.{name}.checksum: missing; a list from the network is used only if"
+                " it is the one that was meant (`sha256:` and what `sha256sum` says of a copy you trust)"
+            )
     if "full" in config.get("views", {}):
         yield "views.full: is there already, whole utterances; choose another name"
     for name, view in config.get("views", {}).items():
@@ -107,11 +112,29 @@ def _unfair_tests(config: dict[str, Any], i: int) -> Iterator[str]:
                 f" (corpora.{block['train']}.valid_trials), so its errors would be too"
                 " low; test on other trials"
             )
+        if _is_all_of(config, trials.get("corpus"), block["train"]):
+            yield (
+                f"grid[{i}].test: {name!r} is of all speakers of the corpus that is"
+                f" trained on ({block['train']}); test on its test speakers, or train on"
+                " another corpus"
+            )
         if (trials.get("corpus"), trials.get("split")) == (block["train"], "train"):
             yield (
                 f"grid[{i}].test: {name!r} is of the speakers that are trained on; test"
                 " on another split"
             )
+
+
+def _is_all_of(config: dict[str, Any], corpus: str | None, trained: str) -> bool:
+    """Say whether one corpus is another with every speaker a test speaker."""
+    one, other = config["corpora"].get(corpus, {}), config["corpora"][trained]
+    own = one.get("options", {}), other.get("options", {})
+    return (
+        one.get("kind") == other["kind"]
+        and own[0].get("root") == own[1].get("root")
+        and own[0].get("test_only", False)
+        and not own[1].get("test_only", False)
+    )
 
 
 def _look_up(

@@ -44,6 +44,7 @@ wildcard_constraints:
     backend="[^/]+",
     trials="[^/]+",
     split="train|valid|test",
+    list="[^/]+",
     seed="[0-9]+",
     part="[0-9]+",
     num_parts="[0-9]+",
@@ -52,7 +53,9 @@ wildcard_constraints:
 # Each level of a path is a column of the table.
 MANIFEST = "results/corpora/{corpus}/utterances.csv"
 EXCLUDED = "results/corpora/{corpus}/excluded.csv"
+LIST = "results/lists/{list}"
 TRIALS = "results/trials/{trials}.csv"
+ENROLMENTS = "results/trials/{trials}.enrolments.csv"
 BACKBONE = "results/backbones/{backbone}/backbone.json"
 CACHE = f"{config['cache_dir']}/{{backbone}}/{{corpus}}/{{split}}"
 RECEIPT = f"{CACHE}/{{view}}/part-{{part}}-of-{{num_parts}}.json"
@@ -83,9 +86,14 @@ def gpus_of_job():
 def tables_of_corpus(wildcards):
     """The tables that the user may edit; their change makes the manifest again."""
     options = config["corpora"][wildcards.corpus]["options"]
-    named = [options[name] for name in ("file", "cuts", "recordings", "supervisions")
-             if name in options]
-    kaldi = [Path(options["folder"], name) for name in KALDI] if "folder" in options else []
+    named = [
+        options[name]
+        for name in ("file", "cuts", "recordings", "supervisions")
+        if name in options
+    ]
+    kaldi = (
+        [Path(options["folder"], name) for name in KALDI] if "folder" in options else []
+    )
     return [*named, *(str(path) for path in kaldi if path.exists())]
 
 
@@ -97,6 +105,33 @@ def corpus_setting(name):
 def trials_setting(name, default=None):
     """A param of `prepare_trials` that stands in the config under the same name."""
     return lambda wildcards: config["trials"][wildcards.trials].get(name, default)
+
+
+def name_of_list(trials):
+    """What a list from the network is kept as; the same list has the same name."""
+    digest = trials["checksum"].partition(":")[2]
+    return f"{digest[:12]}-{trials['file'].rpartition('/')[2]}"
+
+
+# The lists that come from the network: where from, and what they must be.
+LISTS = {
+    name_of_list(trials): {"url": trials["file"], "checksum": trials["checksum"]}
+    for trials in config["trials"].values()
+    if "://" in trials.get("file", "")
+}
+
+
+def list_setting(name):
+    """A param of `fetch_list`."""
+    return lambda wildcards: LISTS[wildcards.list][name]
+
+
+def list_of_trials(wildcards):
+    """The published list that trials are taken from, if they are."""
+    trials = config["trials"][wildcards.trials]
+    if "://" in trials.get("file", ""):
+        return LIST.format(list=name_of_list(trials))
+    return trials.get("file", [])
 
 
 def source_of_backbone(wildcards):

@@ -6,8 +6,14 @@ REQUIRED INPUTS:
 OUTPUTS:
     results/corpora/{corpus}/utterances.csv
     results/corpora/{corpus}/excluded.csv
+    results/lists/{list}
     results/trials/{trials}.csv
+    results/trials/{trials}.enrolments.csv
 """
+
+
+localrules:
+    fetch_list,
 
 
 rule prepare_corpus:
@@ -37,13 +43,31 @@ rule prepare_corpus:
         "../scripts/prepare_corpus.py"
 
 
+rule fetch_list:
+    """Download a published list, and verify that it is the one that is meant."""
+    output:
+        list=LIST,
+    log:
+        "logs/fetch_list/{list}.log",
+    benchmark:
+        "benchmarks/fetch_list/{list}.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    params:
+        url=list_setting("url"),
+        checksum=list_setting("checksum"),
+    script:
+        "../scripts/fetch_list.py"
+
+
 rule prepare_trials:
     """Make a trial list, or take one over."""
     input:
         manifest=lambda wildcards: MANIFEST.format(
             corpus=config["trials"][wildcards.trials]["corpus"]
         ),
-        file=trials_setting("file", default=[]),
+        file=list_of_trials,
+        enrolments=trials_setting("enrolments", default=[]),
     output:
         trials=TRIALS,
     log:
@@ -55,7 +79,14 @@ rule prepare_trials:
     params:
         version=CORPUS_VERSION,
         split=trials_setting("split"),
+        checksum=trials_setting("checksum"),
+        unknown=trials_setting("unknown", default="error"),
+        conditions=trials_setting("conditions", default=[]),
         num_targets=trials_setting("num_targets"),
+        num_nontargets=trials_setting("num_nontargets"),
         seed=trials_setting("seed"),
+        balance=trials_setting("balance", default=[]),
+        same_session=trials_setting("same_session", default=0.0),
+        rounding=trials_setting("rounding", default="exact"),
     script:
         "../scripts/prepare_trials.py"
