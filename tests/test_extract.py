@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
@@ -217,6 +218,15 @@ def test_audio_that_changed_since_is_named(project):
         run(project)
 
     assert not (project / "cache" / "part-000-of-001.json").exists()
+
+
+def test_audio_that_no_header_showed_to_be_bad_is_named(project):
+    samples = voice(3, 0, seconds=SECONDS[3])
+    samples[100] = np.nan
+    soundfile.write(project / "3 ä.wav", samples, 16_000, subtype="FLOAT")
+
+    with pytest.raises(ValueError, match=r"3 ä\.wav: 1 of .* NaN .* `check: decode`"):
+        run(project)
 
 
 def test_an_utterance_too_short_for_a_frame_is_named(project):

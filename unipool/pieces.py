@@ -96,7 +96,7 @@ class _Recordings:
 
     def _waveform(self, row: Any) -> Waveform:
         if row.path != self._path:
-            self._path, self._recording = row.path, read_audio(Path(row.path))
+            self._path, self._recording = row.path, _read(row.path)
         if row.utterance != self._utterance:
             wave = self._view.render(_segment(self._recording, row), row)
             expected = round(row.seconds * SAMPLE_RATE)
@@ -107,6 +107,16 @@ class _Recordings:
                 )
             self._utterance, self._wave = row.utterance, wave
         return self._wave
+
+
+def _read(path: str) -> Waveform:
+    try:
+        return read_audio(Path(path))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; to leave such recordings out, set `check: decode` and"
+            " `bad_audio: exclude` of the corpus"
+        ) from error
 
 
 def _segment(recording: Waveform, row: Any) -> Waveform:
