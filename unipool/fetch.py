@@ -1,4 +1,7 @@
-"""Put a backbone into the project: downloaded, copied, or made with random weights."""
+"""Put into the project what is published: a backbone, a list.
+
+A backbone is downloaded, copied, or made with random weights.
+"""
 
 import hashlib
 import json
@@ -14,6 +17,7 @@ from unipool.backbone import (
     make_backbone,
 )
 from unipool.cache import LAYER_MEANING
+from unipool.download import download
 
 UNIMPORTANT_KEYS = ("transformers_version", "_name_or_path", "architectures", "dtype")
 """Of config.json: they say who wrote it, and do not change a hidden state."""
@@ -122,3 +126,24 @@ def _sha256(folder: Path, settings: dict[str, Any]) -> str:
     ]
     content.update(json.dumps(decisive, sort_keys=True).encode())
     return content.hexdigest()
+
+
+def fetch_list(*, url: str, sha256: str, file: Path) -> None:
+    """Download a published list, such as one of trials.
+
+    Without a connection, put it by other means at ``file`` with ``.partial``: there it
+    is checked and taken. (What lies at ``file`` itself is removed by Snakemake before
+    it calls this.)
+
+    Args:
+        url: http, https or file.
+        sha256: of the list.
+        file: where it goes.
+
+    Reads: ``file`` with ``.partial``, what is there of it.
+    Writes: ``file``, last.
+
+    Raises:
+        ValueError: when it cannot be had, or has another sha256.
+    """
+    download(url, sha256=sha256, file=file)
