@@ -49,7 +49,7 @@ def list_voxceleb1(*, root: Path, test_only: bool = False) -> Corpus:
         root: folder with the speakers' folders, or any above it that holds no other
             corpus.
         test_only: all speakers are the split test: for the trials VoxCeleb1-E and -H,
-            which are of all 1,251 and for who trains on VoxCeleb2.
+            which compare those of dev too and are for who trains on VoxCeleb2.
 
     Returns:
         utterance (``id10270/5r0dWxy17C8/00001``), speaker, session (the video), subset
