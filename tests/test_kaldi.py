@@ -54,7 +54,7 @@ def test_segments_are_cut_out_of_their_recordings(tmp_path):
     data = write(
         tmp_path / "data",
         wav_scp="r1 a.wav\nr2 b.wav\n",
-        segments="u1 r2 0.45 1.23\nu2 r2 1.23 -1\nu3 r1 0 3\n",
+        segments="u1 r2 0.9 1.1\nu2 r2 1.23 -1\nu3 r1 0 3\n",
         utt2spk="u1 x\nu2 y\nu3 x\n",
     )
 
@@ -63,7 +63,7 @@ def test_segments_are_cut_out_of_their_recordings(tmp_path):
     assert rows(
         corpus, "utterance", "speaker", "path", "start", "seconds", "origin"
     ) == [
-        ["u1", "x", "b.wav", "0.45", "0.78", f"{data}/segments:1"],
+        ["u1", "x", "b.wav", "0.9", "0.2", f"{data}/segments:1"],
         ["u2", "y", "b.wav", "1.23", "", f"{data}/segments:2"],
         ["u3", "x", "a.wav", "0", "3.0", f"{data}/segments:3"],
     ]

@@ -52,7 +52,8 @@ def download(url: str, *, sha256: str, file: Path) -> None:
             f"{url}: not a URL; needed is one that begins with http://, https:// or"
             " file:///"
         )
-    if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
+    sha256 = sha256.lower()
+    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError(
             f"{url}: its sha256 is given as {sha256!r}; needed are 64 hexadecimal"
             " digits, as `sha256sum` prints them"
@@ -60,13 +61,13 @@ def download(url: str, *, sha256: str, file: Path) -> None:
     partial = file.with_name(file.name + ".partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     begun = _size(partial) > 0
-    if not begun or _sha256(partial) != sha256.lower():
+    if not begun or _sha256(partial) != sha256:
         _receive_all(url, partial)
-        if begun and _sha256(partial) != sha256.lower():
+        if begun and _sha256(partial) != sha256:
             logger.info("%s: not of this file; downloaded anew", partial)
             partial.unlink()
             _receive_all(url, partial)
-    if _sha256(partial) != sha256.lower():
+    if _sha256(partial) != sha256:
         fault = _mismatch(url, sha256, partial)
         partial.unlink()
         raise ValueError(fault)
@@ -173,7 +174,7 @@ def _mismatch(url: str, sha256: str, partial: Path) -> str:
         what = "the file has changed, or the sha256 or the URL is of another"
     return (
         f"{url}: {_size(partial)} bytes with sha256 {_sha256(partial)}, needed is"
-        f" {sha256.lower()}; {what}; nothing of it was kept"
+        f" {sha256}; {what}; nothing of it was kept"
     )
 
 
