@@ -8,7 +8,7 @@ from unipool.embeddings import read_embeddings
 from unipool.metrics import eer, min_dcf
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
-from unipool.trials import read_trials
+from unipool.trials import read_trial_list
 
 
 def score(
@@ -23,7 +23,7 @@ def score(
 
     Args:
         embeddings: of the split that the trials speak of, with what they cost.
-        trials: trial list.
+        trials: trial list, its companion beside it.
         scores: CSV to write: enrolment, test, target, score.
         metrics: JSON to write: ``key``, ``metrics``, ``costs``, ``versions``.
         key: corpus, view, backbone, backend, seed and trials: the row's place in the
@@ -35,18 +35,18 @@ def score(
     Raises:
         ValueError: when a trial has no embedding, or one class has no trial.
     """
-    listed = read_trials(trials)
+    listed = read_trial_list(trials)
     content = read_embeddings(embeddings)
     values = cosine_scores(
         content.embeddings, content.utterances, listed, num_heads=content.num_heads
     )
-    targets = listed["target"].to_numpy(bool)
+    targets = listed.trials["target"].to_numpy(bool)
     info = content.info
     caches = info["caches"].values()
     facts = {
         "key": key,
         "metrics": {
-            "num_trials": len(listed),
+            "num_trials": len(listed.trials),
             "eer": eer(values, targets),
             "min_dcf_p01": min_dcf(values, targets, p_target=0.01),
             "min_dcf_p05": min_dcf(values, targets, p_target=0.05),
@@ -61,7 +61,7 @@ def score(
     }
     scores.parent.mkdir(parents=True, exist_ok=True)
     partial = scores.with_name(scores.name + ".partial")
-    columns = listed[["enrolment", "test", "target"]]
+    columns = listed.trials[["enrolment", "test", "target"]]
     columns.assign(score=values).to_csv(partial, index=False)
     partial.replace(scores)
     metrics.parent.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ from unipool.provenance import versions
 from unipool.scoring import cosine_scores
 from unipool.splits import Memory, SplitCache
 from unipool.training import Trainee, Training
-from unipool.trials import read_trials
+from unipool.trials import TrialList, read_trial_list
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Validation:
     """The trials that choose among the weights."""
 
     cache: Cache
-    trials: pd.DataFrame
+    listed: TrialList
     max_frames: int
     num_heads: int
 
@@ -59,9 +59,9 @@ class Validation:
                 " astray; lower train.learning_rate"
             )
         scores = cosine_scores(
-            embeddings, self.cache.utterances, self.trials, num_heads=self.num_heads
+            embeddings, self.cache.utterances, self.listed, num_heads=self.num_heads
         )
-        return eer(scores, self.trials["target"].to_numpy(bool))
+        return eer(scores, self.listed.trials["target"].to_numpy(bool))
 
 
 def train(
@@ -86,7 +86,8 @@ def train(
         run: folder of the checkpoint.
         train_split: the utterances whose speakers it learns to tell apart.
         valid_split: the utterances that ``valid_trials`` speak of.
-        valid_trials: trial list that chooses among the weights.
+        valid_trials: trial list that chooses among the weights, its companion beside
+            it.
         kind: name in ``BACKENDS``.
         options: keyword arguments of that backend.
         training: steps, learning rate and so on.
@@ -129,7 +130,7 @@ def train(
     )
     validation = Validation(
         valid_cache,
-        read_trials(valid_trials),
+        read_trial_list(valid_trials),
         max_frames=int(embed_batch_seconds / valid_cache.frame_shift),
         num_heads=trainee.loss.num_heads,
     )
