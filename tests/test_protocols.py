@@ -1,0 +1,208 @@
+"""The published grids, on small trees of each corpus's true shape that really speak."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import soxr
+import yaml
+from conftest import TINY, TRAINING
+
+from unipool.audio import read_audio
+from unipool.corpora.synthetic import synthesize
+
+ROOT = Path(__file__).parent.parent
+SPEAKERS, UTTERANCES = 18, 6
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory):
+    """Let espeak-ng say some sentences; the files of each voice."""
+    corpus = synthesize(
+        root=tmp_path_factory.mktemp("spoken"),
+        speakers=SPEAKERS,
+        utterances_per_speaker=UTTERANCES,
+        seed=1,
+    ).utterances
+    return [rows["path"].tolist() for _, rows in corpus.groupby("speaker")]
+
+
+def write(path, source, *, rate=16_000):
+    """Write what was spoken in another format, by the path's extension."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = soxr.resample(read_audio(Path(source)), 16_000, rate)
+    if path.suffix == ".m4a":
+        with av.open(str(path), "w", format="ipod") as container:
+            stream = container.add_stream("aac", rate=rate)
+            frame = av.AudioFrame.from_ndarray(
+                samples[None].astype(np.float32), format="fltp", layout="mono"
+            )
+            frame.rate = rate
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                container.mux(packet)
+    else:
+        kind = path.suffix[1:].upper()
+        soundfile.write(path, samples, rate, format=kind)
+
+
+def vctk(root, spoken):
+    """Six published speakers of each split, in 0.92's layout, at 48 kHz."""
+    published = pd.read_csv(ROOT / "unipool/corpora/vctk_speakers.csv")
+    some = published.groupby("split").head(6)["speaker"].tolist()
+    table = ["ID  AGE  GENDER  ACCENTS  REGION COMMENTS"]
+    for number, (speaker, files) in enumerate(zip(some, spoken, strict=True)):
+        gender = "FM"[number % 2]
+        accent = ["English    Southern  England", "Scottish  Fife"][number // 2 % 2]
+        table.append(f"{speaker}  {20 + number}  {gender}    {accent}")
+        for i, file in enumerate(files):
+            name = f"wav48_silence_trimmed/{speaker}/{speaker}_{24 + i:03d}_mic1.flac"
+            write(root / name, file, rate=48_000)
+    (root / "speaker-info.txt").write_bytes("\r\n".join(table).encode() + b"\r\n")
+    (root / "wav48_silence_trimmed" / some[0] / f"._{some[0]}_025_mic1.flac").touch()
+    return {"vctk": root}
+
+
+def librispeech(
+    root, spoken, *, subsets=("train-clean-100", "dev-clean", "test-clean")
+):
+    table = ["; ID |SEX| SUBSET | MINUTES | NAME"]
+    for number, files in enumerate(spoken):
+        reader, subset = 100 + number, subsets[number % len(subsets)]
+        gender = "FM"[number // len(subsets) % 2]
+        table.append(f"{reader} | {gender} | {subset} | 0.30 | |Ä|Reader {number}")
+        for i, file in enumerate(files):
+            chapter = f"{reader}/{1000 * reader + i // 3}"
+            name = f"{chapter}/{chapter.replace('/', '-')}-{i:04d}"
+            write(root / subset / f"{name}.flac", file)
+            text = root / subset / chapter / f"{chapter.replace('/', '-')}.trans.txt"
+            with text.open("a") as lines:
+                lines.write(f"{name.rpartition('/')[2]} A SENTENCE\n")
+    (root / "SPEAKERS.TXT").write_text("\n".join(table), "utf-8")
+    return {"librispeech": root}
+
+
+def mini_librispeech(root, spoken):
+    librispeech(root, spoken, subsets=("train-clean-5", "dev-clean-2"))
+    return {"mini-librispeech": root}
+
+
+def voxceleb(root, spoken):
+    """Development and test speakers of both, the second as it is published, in AAC."""
+    for number, files in enumerate(spoken):
+        half, i = number % 4, number // 4
+        place, speaker, suffix = [
+            ("1/dev/wav", f"id1{i + 1:04d}", "wav"),
+            ("1/test/wav", f"id{10270 + i}", "wav"),
+            ("2/dev/aac", f"id{12 + i:05d}", "m4a"),
+            ("2/test/aac", TEST_OF_VOXCELEB2[i], "m4a"),
+        ][half]
+        for j, file in enumerate(files):
+            video = f"vid-{j // 2}_ÄbcdeF"
+            write(root / place / speaker / video / f"{j % 2 + 1:05d}.{suffix}", file)
+    return {
+        "voxceleb1": root / "1",
+        "voxceleb1-all": root / "1",
+        "voxceleb2": root / "2",
+    }
+
+
+TEST_OF_VOXCELEB2 = ["id00017", "id00061", "id00081", "id00154", "id00562"]
+
+
+def command(folder, *arguments):
+    return subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "snakemake",
+                "--snakefile",
+                str(ROOT / "Snakefile"),
+            ),
+            *("--directory", str(folder), "--cores", "2", *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def configfiles(folder, experiment, roots, **changes):
+    """Give the arguments for an experiment whose corpora are the small ones."""
+    defined = yaml.safe_load(
+        (ROOT / f"experiments/{experiment}.yaml").read_text("utf-8")
+    )
+    corpora = {
+        name: {"options": {"root": str(roots[name])}, "incomplete": "allow"}
+        for name in defined["corpora"]
+    }
+    small = folder / "small.yaml"
+    folder.mkdir(exist_ok=True)
+    small.write_text(yaml.safe_dump({"corpora": corpora, **changes}), "utf-8")
+    files = [ROOT / "config.yaml", ROOT / f"experiments/{experiment}.yaml", small]
+    return ["--configfile", *map(str, files)]
+
+
+FEW = {"num_targets": 12, "num_nontargets": 8}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "lay_out", "trials"),
+    [
+        ("vctk", vctk, ["vctk-test-made"]),
+        ("librispeech", librispeech, ["librispeech-test-two-chapters"]),
+        ("mini-librispeech", mini_librispeech, ["mini-valid", "mini-test"]),
+        ("voxceleb1", voxceleb, ["vox2-test"]),
+        ("voxceleb2", voxceleb, ["vox2-test"]),
+        ("voxceleb2-field", voxceleb, ["vox2-test"]),
+    ],
+)
+def test_a_published_grid_is_prepared_and_planned(
+    tmp_path, spoken, experiment, lay_out, trials
+):
+    roots = lay_out(tmp_path / "dïsk 1", spoken)
+    few = dict.fromkeys(trials, FEW)
+    files = configfiles(tmp_path / "project", experiment, roots, trials=few)
+    used = yaml.safe_load((ROOT / f"experiments/{experiment}.yaml").read_text("utf-8"))
+    manifests = [f"results/corpora/{name}/utterances.csv" for name in used["corpora"]]
+    lists = [f"results/trials/{name}.csv" for name in trials]
+
+    done = command(tmp_path / "project", *manifests, *lists, *files)
+    planned = command(tmp_path / "project", "--dry-run", "results/table.csv", *files)
+
+    assert done.returncode == 0, done.stderr
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    for name in manifests:
+        manifest = pd.read_csv(tmp_path / "project" / name)
+        assert manifest["seconds"].between(1.5, 8).all()
+        assert manifest.groupby("speaker")["utterance"].count().between(4, 6).all()
+    for name in lists:
+        made = pd.read_csv(tmp_path / "project" / name)
+        assert made["target"].sum() >= 12
+        assert set(made.filter(like="same_").stack()) <= {0, 1}
+
+
+def test_mini_librispeech_fills_a_table(tmp_path, spoken):
+    roots = mini_librispeech(tmp_path / "disk", spoken)
+    tiny = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
+    block = {"train": "mini-librispeech", "test": ["mini-test"], "backbones": ["tiny"]}
+    files = configfiles(
+        tmp_path / "project",
+        "mini-librispeech",
+        roots,
+        trials={name: {"num_targets": 20} for name in ("mini-valid", "mini-test")},
+        backbones={"tiny": {"seed": 0, "config": tiny}},
+        train=TRAINING,
+        grid=[block | {"backends": ["last-layer"], "seeds": [0]}],
+    )
+
+    done = command(tmp_path / "project", "results/table.csv", *files)
+
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "project/results/table.csv")
+    assert table["num_trials"].tolist() == [40]
