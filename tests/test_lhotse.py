@@ -178,14 +178,22 @@ def test_an_utterance_in_all_channels_of_a_file_is_taken(tmp_path):
     assert len(list_lhotse(**manifests).utterances) == 1
 
 
-def test_one_channel_of_a_file_is_refused(tmp_path):
+def test_one_channel_of_a_file_is_refused_and_can_be_used_once_it_is_written(tmp_path):
     stereo = record(tmp_path / "stereo.wav", channels=2)
-    manifests = write_both(tmp_path, [stereo], [spoken(stereo, "u", channel=1)])
+    cut = cut_of(stereo, spoken(stereo, "u", channel=1), channel=1)
+    file = write_cuts(tmp_path / "cuts.jsonl", cut)
 
     with pytest.raises(
         ValueError, match=r"1 utterances .*save_audios.*\n.*:1: u: .*\[1\] .*\[0, 1\]$"
     ):
-        list_lhotse(**manifests)
+        list_lhotse(cuts=file)
+
+    cuts = lhotse.CutSet.from_file(file)
+    cuts.save_audios(tmp_path / "written", progress_bar=False).to_file(file)
+    (path,) = list_lhotse(cuts=file).utterances["path"]
+
+    right = soundfile.read(tmp_path / "stereo.wav", dtype="float32")[0][:, 1]
+    np.testing.assert_array_equal(read_audio(tmp_path / path), right)
 
 
 def test_sources_that_are_no_files_are_refused(tmp_path, recording):

@@ -221,7 +221,9 @@ def _row(
     place = f"{origin}: {supervision.id}"
     given = supervision.channel
     channels = [given] if isinstance(given, int) else sorted(given)
-    paths = [path for of_file, path in audio.files if of_file == channels]
+    # CutSet.save_audios writes one channel, and leaves the supervision its number.
+    mono = sum(len(of_file) for of_file, _ in audio.files) == 1
+    paths = [path for of_file, path in audio.files if mono or of_file == channels]
     if audio.fault:
         faults[NO_FILE].append(f"{place}: {audio.fault}")
     elif not paths:
