@@ -35,7 +35,7 @@ help:
 # Written last, so a set-up that was broken off is done again.
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[demo,test,check]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[demo,lhotse,test,check]'
 	touch $@
 
 $(OLDEST): | $(SETUP)

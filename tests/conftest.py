@@ -119,7 +119,8 @@ def cached(tmp_path_factory):
     """Take a small corpus as far as the cache: manifest, trials, backbone, parts."""
     from unipool.extract import extract
     from unipool.fetch import fetch_backbone
-    from unipool.prepare import prepare_corpus, prepare_trials
+    from unipool.pairing import prepare_trials
+    from unipool.prepare import prepare_corpus
 
     folder = tmp_path_factory.mktemp("cached")
     write_corpus(folder / "audio", speakers=7, utterances=4)

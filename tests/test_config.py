@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from unipool.corpora import CORPORA
 from workflow.config import problems_of
 
 ROOT = Path(__file__).parent.parent
@@ -188,6 +189,13 @@ def test_the_shipped_config_has_none():
             " unknown), or num_targets and seed (perhaps with num_nontargets, balance,"
             " same_session, rounding)",
         ),
+        (
+            "trials.demo-test",
+            {"corpus": "demo", "split": "test", "file": "https://x.org/a.txt"},
+            "trials.demo-test.checksum: missing; a list from the network is used only"
+            " if it is the one that was meant (`sha256:` and what `sha256sum` says of a"
+            " copy you trust)",
+        ),
         # Trials that training has seen.
         (
             "grid.0.test",
@@ -237,3 +245,22 @@ def test_a_section_of_another_type_is_told(section, value):
     (problem,) = problems_after(section, value)
 
     assert problem.startswith(f"{section}: ")
+
+
+def test_trials_of_all_speakers_are_no_test_of_who_trains_on_some():
+    config = copy.deepcopy(CONFIG)
+    options = {"root": "/data/VoxCeleb1"}
+    config["corpora"] |= {
+        "vox1": {"kind": "voxceleb1", "options": options, "valid_trials": "demo-valid"},
+        "all": {"kind": "voxceleb1", "options": options | {"test_only": True}},
+    }
+    config["trials"]["vox1-e"] = {"corpus": "all", "split": "test", "file": "e.txt"}
+    config["grid"][0] |= {"train": "vox1", "test": ["vox1-e"]}
+
+    (problem,) = problems_of(config, SCHEMA)
+
+    assert problem.startswith(
+        "grid[0].test: 'vox1-e' is of all speakers of the corpus that is trained on"
+    )
+    config["grid"][0]["train"] = "demo"
+    assert problems_of(config, SCHEMA) == []

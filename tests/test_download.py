@@ -16,7 +16,7 @@ PAGE = b"\n<!DOCTYPE html>\n<html><title>Sign in</title></html>\n"
 
 
 def sha256(content):
-    return hashlib.sha256(content).hexdigest()
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 class Server(ThreadingHTTPServer):
@@ -111,7 +111,7 @@ def test_a_list_is_downloaded_and_nothing_else_is_left(serve, file, caplog):
     server = serve()
 
     with caplog.at_level(logging.INFO):
-        fetch_list(url=server.url, sha256=sha256(LIST).upper(), file=file)
+        fetch_list(url=server.url, checksum=sha256(LIST).upper(), file=file)
 
     assert file.read_bytes() == LIST
     assert names(file) == ["trials.txt"]
@@ -124,7 +124,7 @@ def test_a_list_whose_length_is_not_told_is_downloaded(serve, file):
     server = serve()
     server.told_length = False
 
-    fetch_list(url=server.url, sha256=sha256(LIST), file=file)
+    fetch_list(url=server.url, checksum=sha256(LIST), file=file)
 
     assert file.read_bytes() == LIST
 
@@ -133,7 +133,7 @@ def test_a_broken_connection_is_gone_on_with(serve, file):
     server = serve()
     server.breaks_after = [100_000, 50_000]
 
-    fetch_list(url=server.url, sha256=sha256(LIST), file=file)
+    fetch_list(url=server.url, checksum=sha256(LIST), file=file)
 
     assert file.read_bytes() == LIST
     assert server.asked == [None, "bytes=100000-", "bytes=150000-"]
@@ -144,11 +144,11 @@ def test_what_was_received_survives_a_failure_and_is_gone_on_with(serve, file):
     server.breaks_after = [1000] * 5
 
     with pytest.raises(ValueError, match=r"broke off after 5000 of 300000 .* 5 tries"):
-        fetch_list(url=server.url, sha256=sha256(LIST), file=file)
+        fetch_list(url=server.url, checksum=sha256(LIST), file=file)
 
     assert names(file) == ["trials.txt.partial"]
 
-    fetch_list(url=server.url, sha256=sha256(LIST), file=file)
+    fetch_list(url=server.url, checksum=sha256(LIST), file=file)
 
     assert server.asked[-1] == "bytes=5000-"
     assert file.read_bytes() == LIST
@@ -159,7 +159,7 @@ def test_a_server_that_gives_no_parts_starts_anew(serve, file):
     server.ranges = False
     server.breaks_after = [1000]
 
-    fetch_list(url=server.url, sha256=sha256(LIST), file=file)
+    fetch_list(url=server.url, checksum=sha256(LIST), file=file)
 
     assert server.asked == [None, "bytes=1000-"]
     assert file.read_bytes() == LIST
@@ -171,7 +171,7 @@ def test_a_partial_file_that_is_none_of_this_list_is_replaced(
 ):
     partial.write_bytes(begun)
 
-    fetch_list(url=serve().url, sha256=sha256(LIST), file=file)
+    fetch_list(url=serve().url, checksum=sha256(LIST), file=file)
 
     assert file.read_bytes() == LIST
     assert names(file) == ["trials.txt"]
@@ -182,7 +182,7 @@ def test_a_server_that_is_busy_is_asked_again(serve, file, error):
     server = serve()
     server.errors = [error] * 4
 
-    fetch_list(url=server.url, sha256=sha256(LIST), file=file)
+    fetch_list(url=server.url, checksum=sha256(LIST), file=file)
 
     assert len(server.asked) == 5
     assert file.read_bytes() == LIST
@@ -195,7 +195,7 @@ def test_a_list_that_is_not_there_is_asked_for_once(serve, file):
     with pytest.raises(
         ValueError, match=r"trials\.txt: the server answers 404"
     ) as error:
-        fetch_list(url=server.url, sha256=sha256(LIST), file=file)
+        fetch_list(url=server.url, checksum=sha256(LIST), file=file)
 
     assert f"by other means to {file}.partial" in str(error.value)
     assert server.asked == [None]
@@ -205,7 +205,7 @@ def test_a_list_that_is_not_there_is_asked_for_once(serve, file):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"1 a b\n", "6 bytes with sha256 {found}, needed is {wanted}; the file has"),
+        (b"1 a b\n", "6 bytes with {found}, needed is {wanted}; the file has"),
         (PAGE, r"{found}.* it is a web page, not a list \('<!doctype html>"),
     ],
 )
@@ -213,7 +213,7 @@ def test_another_content_is_told_and_not_kept(serve, file, content, message):
     with pytest.raises(
         ValueError, match=message.format(found=sha256(content), wanted=sha256(LIST))
     ):
-        fetch_list(url=serve(content).url, sha256=sha256(LIST), file=file)
+        fetch_list(url=serve(content).url, checksum=sha256(LIST), file=file)
 
     assert names(file) == []
 
@@ -229,7 +229,7 @@ def nowhere(serve):
 
 def test_without_a_connection_it_is_told_where_to_put_the_list(nowhere, file):
     with pytest.raises(ValueError, match=r"refused.* 5 tries; .* other means") as error:
-        fetch_list(url=nowhere, sha256=sha256(LIST), file=file)
+        fetch_list(url=nowhere, checksum=sha256(LIST), file=file)
 
     assert f"{file}.partial, where it is checked and taken" in str(error.value)
 
@@ -239,7 +239,7 @@ def test_a_list_that_was_put_there_is_taken_without_a_connection(
 ):
     partial.write_bytes(LIST)
 
-    fetch_list(url=nowhere, sha256=sha256(LIST), file=file)
+    fetch_list(url=nowhere, checksum=sha256(LIST), file=file)
 
     assert file.read_bytes() == LIST
     assert names(file) == ["trials.txt"]
@@ -249,9 +249,9 @@ def test_a_wrong_list_that_was_put_there_is_told_and_left(nowhere, file, partial
     partial.write_bytes(b"1 a b\n")
 
     with pytest.raises(
-        ValueError, match=f"now 6 bytes with sha256 {sha256(partial.read_bytes())}"
+        ValueError, match=f"now 6 bytes with {sha256(partial.read_bytes())}"
     ):
-        fetch_list(url=nowhere, sha256=sha256(LIST), file=file)
+        fetch_list(url=nowhere, checksum=sha256(LIST), file=file)
 
     assert partial.read_bytes() == b"1 a b\n"
 
@@ -261,7 +261,7 @@ def test_a_file_of_this_machine_may_be_named(tmp_path, file, partial):
     partial.write_bytes(LIST[:10])
 
     url = (tmp_path / "a list.txt").as_uri()
-    fetch_list(url=url, sha256=sha256(LIST), file=file)
+    fetch_list(url=url, checksum=sha256(LIST), file=file)
 
     assert file.read_bytes() == LIST
 
@@ -270,20 +270,31 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path, file):
     url = (tmp_path / "none.txt").as_uri()
 
     with pytest.raises(ValueError, match=r"none\.txt: cannot be read .*No such file"):
-        fetch_list(url=url, sha256=sha256(LIST), file=file)
+        fetch_list(url=url, checksum=sha256(LIST), file=file)
 
 
 @pytest.mark.parametrize(
-    ("url", "digest", "message"),
+    ("url", "checksum", "message"),
     [
-        ("lists/trials.txt", "0" * 64, "not a URL"),
-        ("ftp://x.org/trials.txt", "0" * 64, "not a URL"),
-        ("http:trials.txt", "0" * 64, "not a URL"),
-        ("http://x.org/a b", "0" * 64, "cannot be read"),
-        ("http://x.org/a", "0" * 63, "64 hexadecimal digits"),
-        ("http://x.org/a", "g" * 64, "64 hexadecimal digits"),
+        ("lists/trials.txt", f"sha256:{0:064}", "not a URL"),
+        ("ftp://x.org/trials.txt", f"sha256:{0:064}", "not a URL"),
+        ("http:trials.txt", f"sha256:{0:064}", "not a URL"),
+        ("http://x.org/a b", f"sha256:{0:064}", "cannot be read"),
+        ("http://x.org/a", f"sha256:{0:063}", "64 hexadecimal digits"),
+        ("http://x.org/a", f"md5:{0:031}g", "or `md5:` and 32"),
+        ("http://x.org/a", f"{0:064}", "needed is `sha256:`"),
     ],
 )
-def test_what_cannot_be_asked_for_is_an_error(file, url, digest, message):
+def test_what_cannot_be_asked_for_is_an_error(file, url, checksum, message):
     with pytest.raises(ValueError, match=message):
-        fetch_list(url=url, sha256=digest, file=file)
+        fetch_list(url=url, checksum=checksum, file=file)
+
+
+def test_a_list_may_be_known_by_its_md5(serve, file):
+    checksum = f"md5:{hashlib.md5(LIST).hexdigest()}"
+
+    fetch_list(url=serve().url, checksum=checksum, file=file)
+    with pytest.raises(ValueError, match=f"bytes with md5:.* needed is {checksum}"):
+        fetch_list(url=serve(PAGE).url, checksum=checksum, file=file)
+
+    assert file.read_bytes() == LIST

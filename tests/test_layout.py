@@ -14,7 +14,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unipool"
 
 NOUNS = {"manifest", "trials", "cache", "checkpoint", "embeddings"}
-VERBS = {"prepare", "fetch", "plan", "extract", "train", "embed", "score", "tabulate"}
+VERBS = {
+    *("prepare", "pairing", "fetch", "plan", "extract"),
+    *("train", "embed", "score", "tabulate"),
+}
 DOORS = {
     "zarr": {"cache"},
     "google_crc32c": {"cache"},
@@ -24,6 +27,7 @@ DOORS = {
     "soxr": {"audio"},
     "av": {"audio"},
     "h5py": {"embeddings"},
+    "lhotse": {"corpora"},
 }
 
 
@@ -184,7 +188,7 @@ def test_environment_yml_installs_this_package_with_the_tested_versions():
     assert SpecifierSet(project["requires-python"]).contains(python)
 
     assert constraint == "--constraint constraints.txt"
-    assert package == "--editable .[demo,test,check]"
+    assert package == "--editable .[demo,lhotse,test,check]"
     assert extras <= set(project["optional-dependencies"])
 
 

@@ -9,9 +9,8 @@ from conftest import voice, write_corpus
 from unipool.corpora import CORPORA, Corpus
 from unipool.corpora.corpus import Stated
 from unipool.corpora.folder import list_folder
-from unipool.manifest import read_manifest, write_manifest
-from unipool.prepare import prepare_corpus, prepare_trials
-from unipool.trials import read_trials
+from unipool.manifest import read_manifest
+from unipool.prepare import prepare_corpus
 
 SPLIT = {"valid": 2, "test": 2, "seed": 0}
 
@@ -321,74 +320,3 @@ def test_copies_of_a_recording_are_told(tmp_path, caplog):
     assert "1 utterances of one speaker are copies" in caplog.text
     assert "spk 01/ütt 0 = spk 01/again" in caplog.text
     assert "1 utterances of two speakers are copies" in caplog.text
-
-
-@pytest.fixture
-def manifest(tmp_path):
-    rows = pd.DataFrame(
-        [(f"s{s}/u{i}", f"s{s}") for s in range(3) for i in range(4)],
-        columns=["utterance", "speaker"],
-    )
-    rows = rows.assign(split="test", path="x.wav", seconds=1.0)
-    write_manifest(rows, tmp_path / "m.csv")
-    return tmp_path / "m.csv"
-
-
-def take_over(manifest, text):
-    file = manifest.with_name("theirs.txt")
-    file.write_text(text, "utf-8")
-    prepare_trials(
-        manifest=manifest,
-        split="test",
-        trials=manifest.with_name("t.csv"),
-        file=file,
-        num_targets=None,
-        seed=None,
-    )
-    return read_trials(manifest.with_name("t.csv"))
-
-
-def test_trials_are_made_from_the_split(manifest):
-    prepare_trials(
-        manifest=manifest,
-        split="test",
-        trials=manifest.with_name("t.csv"),
-        file=None,
-        num_targets=9,
-        seed=0,
-    )
-
-    assert len(read_trials(manifest.with_name("t.csv"))) == 18
-
-
-def test_a_list_as_voxceleb_has_it_is_taken_over(manifest):
-    trials = take_over(manifest, "1 s0/u0.wav s0/u1.wav\n0 s0/u0 s1/u1.wav\n\n")
-
-    assert trials.to_numpy().tolist() == [
-        ["s0/u0", "s0/u1", 1],
-        ["s0/u0", "s1/u1", 0],
-    ]
-
-
-def test_a_csv_with_conditions_is_taken_over(manifest):
-    trials = take_over(manifest, "enrolment,test,target,kind\ns0/u0,s1/u1,0,hard\n")
-
-    assert trials["kind"].tolist() == ["hard"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("1 s0/u0 s9/u9\n", "1 utterances are not in .* for example s9/u9; there they"),
-        (
-            "1 s0/u0 s0/u1\nyes s0/u0 s0/u1\n",
-            r"theirs\.txt:2: 'yes s0/u0 s0/u1' is",
-        ),
-        ("", "no trials"),
-    ],
-)
-def test_a_list_that_does_not_fit_is_an_error(manifest, text, message):
-    with pytest.raises(ValueError, match=message):
-        take_over(manifest, text)
-
-    assert not manifest.with_name("t.csv").exists()

@@ -1,4 +1,4 @@
-"""Download a file that is known by its sha256, in several goes if it must be."""
+"""Download a file that is known by its checksum, in several goes if it must be."""
 
 import hashlib
 import logging
@@ -15,6 +15,7 @@ from unipool.log import LoggedProgress
 logger = logging.getLogger(__name__)
 
 SCHEMES = ("http", "https", "file")
+DIGITS = {"sha256": 64, "md5": 32}
 HEADERS = {"User-Agent": "unipool (speaker verification)"}
 
 TIMEOUT_SECONDS = 60
@@ -30,12 +31,12 @@ CHUNK = 2**16
 """Bytes that are received at once; so many are lost where a connection breaks."""
 
 
-def download(url: str, *, sha256: str, file: Path) -> None:
+def download(url: str, *, checksum: str, file: Path) -> None:
     """Download a file; what is there of it already is not downloaded again.
 
     Args:
         url: of the file: http, https or file.
-        sha256: that it has.
+        checksum: that it has: ``sha256:`` or ``md5:`` and hexadecimal digits.
         file: where it goes.
 
     Reads: ``file`` with ``.partial``: what an earlier attempt received, or the whole
@@ -44,7 +45,7 @@ def download(url: str, *, sha256: str, file: Path) -> None:
         ``file``.
 
     Raises:
-        ValueError: when it cannot be had, or has another sha256.
+        ValueError: when it cannot be had, or has another checksum.
     """
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES or not (parts.netloc or parts.scheme == "file"):
@@ -52,23 +53,24 @@ def download(url: str, *, sha256: str, file: Path) -> None:
             f"{url}: not a URL; needed is one that begins with http://, https:// or"
             " file:///"
         )
-    sha256 = sha256.lower()
-    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+    checksum = checksum.lower()
+    algorithm, _, digits = checksum.partition(":")
+    if len(digits) != DIGITS.get(algorithm) or set(digits) - set("0123456789abcdef"):
         raise ValueError(
-            f"{url}: its sha256 is given as {sha256!r}; needed are 64 hexadecimal"
-            " digits, as `sha256sum` prints them"
+            f"{url}: its checksum is given as {checksum!r}; needed is `sha256:` and the"
+            " 64 hexadecimal digits that `sha256sum` prints, or `md5:` and 32"
         )
     partial = file.with_name(file.name + ".partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     begun = _size(partial) > 0
-    if not begun or _sha256(partial) != sha256:
+    if not begun or checksum_of(partial, algorithm) != checksum:
         _receive_all(url, partial)
-        if begun and _sha256(partial) != sha256:
+        if begun and checksum_of(partial, algorithm) != checksum:
             logger.info("%s: not of this file; downloaded anew", partial)
             partial.unlink()
             _receive_all(url, partial)
-    if _sha256(partial) != sha256:
-        fault = _mismatch(url, sha256, partial)
+    if checksum_of(partial, algorithm) != checksum:
+        fault = _mismatch(url, checksum, partial)
         partial.unlink()
         raise ValueError(fault)
     partial.replace(file)
@@ -155,7 +157,7 @@ def _read(response: HTTPResponse | addinfourl) -> bytes:
 def _way_out(partial: Path) -> str:
     way = _by_other_means(partial)
     if there := _size(partial):
-        way += f"; now {there} bytes with sha256 {_sha256(partial)} are there"
+        way += f"; now {there} bytes with {checksum_of(partial)} are there"
     return way
 
 
@@ -163,7 +165,7 @@ def _by_other_means(partial: Path) -> str:
     return f"download it by other means to {partial}, where it is checked and taken"
 
 
-def _mismatch(url: str, sha256: str, partial: Path) -> str:
+def _mismatch(url: str, checksum: str, partial: Path) -> str:
     """Say what came instead of the file."""
     with partial.open("rb") as file:
         beginning = file.read(1000).lstrip().lower()
@@ -171,10 +173,11 @@ def _mismatch(url: str, sha256: str, partial: Path) -> str:
         told = beginning[:60].decode(errors="replace")
         what = f"it is a web page, not a list ({told!r}); {_by_other_means(partial)}"
     else:
-        what = "the file has changed, or the sha256 or the URL is of another"
+        what = "the file has changed, or the checksum or the URL is of another"
+    found = checksum_of(partial, checksum.partition(":")[0])
     return (
-        f"{url}: {_size(partial)} bytes with sha256 {_sha256(partial)}, needed is"
-        f" {sha256}; {what}; nothing of it was kept"
+        f"{url}: {_size(partial)} bytes with {found}, needed is {checksum}; {what};"
+        " nothing of it was kept"
     )
 
 
@@ -182,6 +185,8 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def checksum_of(file: Path, algorithm: str = "sha256") -> str:
+    """Give a file's checksum, after the name of its algorithm and a colon."""
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, algorithm).hexdigest()
+    return f"{algorithm}:{digest}"

@@ -128,7 +128,7 @@ def _sha256(folder: Path, settings: dict[str, Any]) -> str:
     return content.hexdigest()
 
 
-def fetch_list(*, url: str, sha256: str, file: Path) -> None:
+def fetch_list(*, url: str, checksum: str, file: Path) -> None:
     """Download a published list, such as one of trials.
 
     Without a connection, put it by other means at ``file`` with ``.partial``: there it
@@ -137,13 +137,13 @@ def fetch_list(*, url: str, sha256: str, file: Path) -> None:
 
     Args:
         url: http, https or file.
-        sha256: of the list.
+        checksum: of the list, ``sha256:...`` or ``md5:...``.
         file: where it goes.
 
     Reads: ``file`` with ``.partial``, what is there of it.
     Writes: ``file``, last.
 
     Raises:
-        ValueError: when it cannot be had, or has another sha256.
+        ValueError: when it cannot be had, or has another checksum.
     """
-    download(url, sha256=sha256, file=file)
+    download(url, checksum=checksum, file=file)

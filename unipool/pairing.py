@@ -1,10 +1,10 @@
 """Pair the utterances of a split: make its trial list, or take a published one over."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from unipool.download import checksum_of
 from unipool.manifest import read_manifest
 from unipool.trials import (
     TrialList,
@@ -107,9 +107,7 @@ def prepare_trials(
 def _verify(file: Path, checksum: str) -> None:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
-    algorithm = checksum.partition(":")[0]
-    with file.open("rb") as content:
-        found = f"{algorithm}:{hashlib.file_digest(content, algorithm).hexdigest()}"
+    found = checksum_of(file, checksum.partition(":")[0])
     if found != checksum:
         raise ValueError(
             f"{file}: its checksum is {found}, {checksum} is wanted; fetch the list"

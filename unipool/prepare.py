@@ -1,4 +1,4 @@
-"""Turn a corpus into a checked manifest, and its pairs into a trial list."""
+"""Turn a corpus into a checked manifest."""
 
 import logging
 from pathlib import Path
@@ -9,9 +9,8 @@ import pandas as pd
 from unipool.corpora import CORPORA, shortfalls
 from unipool.division import divide, speakers_with_little
 from unipool.durations import with_durations
-from unipool.manifest import SPLITS, read_manifest, write_manifest
+from unipool.manifest import SPLITS, write_manifest
 from unipool.recordings import Check, copies_among, inspect_recordings
-from unipool.trials import make_trials, take_over_trials, write_trials
 
 logger = logging.getLogger(__name__)
 
@@ -177,43 +176,3 @@ def _tell_copies(rows: pd.DataFrame, copies: pd.DataFrame) -> None:
                 what,
                 examples,
             )
-
-
-def prepare_trials(
-    *,
-    manifest: Path,
-    split: str,
-    trials: Path,
-    file: Path | None,
-    num_targets: int | None,
-    seed: int | None,
-) -> None:
-    """Write the trial list of a split: made here, or read from a published file.
-
-    Args:
-        manifest: of the corpus.
-        split: which of its utterances may be compared.
-        trials: CSV to write.
-        file: a list to take over: CSV with enrolment, test, target; or lines
-            ``1 enrolment test`` as VoxCeleb has them. Ids may have an extension.
-        num_targets: or else, how many target trials to make, and as many others.
-        seed: of their choice.
-
-    Reads: the manifest, ``file``.
-    Writes: ``trials``.
-
-    Raises:
-        ValueError: when the list cannot be made, or names unknown utterances.
-    """
-    utterances = read_manifest(manifest)
-    rows = utterances[utterances["split"] == split]
-    if file is None:
-        assert num_targets is not None
-        assert seed is not None
-        made = make_trials(rows, num_targets=num_targets, seed=seed)
-    else:
-        made = take_over_trials(
-            file, set(rows["utterance"]), where=f"{manifest} ({split})"
-        )
-    write_trials(made, trials)
-    logger.info("%d trials, %d of them target", len(made), made["target"].sum())

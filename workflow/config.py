@@ -71,8 +71,9 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         )
         if "://" in trials.get("file", "") and "checksum" not in trials:
             yield (
-                f"trials.{name}.checksum: missing; a list from the network is used only if"
-                " it is the one that was meant (`sha256:` and what `sha256sum` says of a copy you trust)"
+                f"trials.{name}.checksum: missing; a list from the network is used"
+                " only if it is the one that was meant (`sha256:` and what `sha256sum`"
+                " says of a copy you trust)"
             )
     if "full" in config.get("views", {}):
         yield "views.full: is there already, whole utterances; choose another name"
@@ -115,8 +116,8 @@ def _unfair_tests(config: dict[str, Any], i: int) -> Iterator[str]:
         if _is_all_of(config, trials.get("corpus"), block["train"]):
             yield (
                 f"grid[{i}].test: {name!r} is of all speakers of the corpus that is"
-                f" trained on ({block['train']}); test on its test speakers, or train on"
-                " another corpus"
+                f" trained on ({block['train']}); test on its test speakers, or train"
+                " on another corpus"
             )
         if (trials.get("corpus"), trials.get("split")) == (block["train"], "train"):
             yield (

@@ -26,6 +26,9 @@ rule train:
         valid_trials=of_training(
             lambda wildcards: TRIALS.format(trials=valid_trials_of(wildcards)[0])
         ),
+        valid_enrolments=of_training(
+            lambda wildcards: ENROLMENTS.format(trials=valid_trials_of(wildcards)[0])
+        ),
         train_cache=of_training(train_cache),
         valid_cache=of_training(valid_cache),
     output:
@@ -86,6 +89,7 @@ rule score:
     input:
         embeddings=embeddings_of_trials,
         trials=TRIALS,
+        enrolments=ENROLMENTS,
     output:
         scores=SCORES,
         metrics=METRICS,

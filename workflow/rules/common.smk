@@ -42,7 +42,7 @@ wildcard_constraints:
     view="[^/]+",
     backbone="[^/]+",
     backend="[^/]+",
-    trials="[^/]+",
+    trials=r"[^/]+(?<!\.enrolments)",
     split="train|valid|test",
     list="[^/]+",
     seed="[0-9]+",

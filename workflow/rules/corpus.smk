@@ -70,6 +70,7 @@ rule prepare_trials:
         enrolments=trials_setting("enrolments", default=[]),
     output:
         trials=TRIALS,
+        enrolments=ENROLMENTS,
     log:
         "logs/prepare_trials/{trials}.log",
     benchmark:

@@ -6,6 +6,6 @@ from unipool.log import job_log
 with job_log(snakemake.log[0], f"fetch_list {snakemake.wildcards.list}"):
     fetch_list(
         url=snakemake.params.url,
-        sha256=snakemake.params.sha256,
+        checksum=snakemake.params.checksum,
         file=Path(snakemake.output.list),
     )
