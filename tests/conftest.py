@@ -128,6 +128,7 @@ def cached(tmp_path_factory):
         kind="folder",
         options={"root": folder / "audio"},
         split={"valid": 2, "test": 2, "seed": 0},
+        speakers=None,
         check="decode",
         bad_audio="error",
         incomplete="error",

@@ -18,6 +18,7 @@ SPLIT = {"valid": 2, "test": 2, "seed": 0}
 def prepare(folder, options=None, *, kind="folder", **changes):
     settings = {
         "split": SPLIT,
+        "speakers": None,
         "check": "decode",
         "bad_audio": "error",
         "incomplete": "error",
@@ -320,3 +321,49 @@ def test_copies_of_a_recording_are_told(tmp_path, caplog):
     assert "1 utterances of one speaker are copies" in caplog.text
     assert "spk 01/ütt 0 = spk 01/again" in caplog.text
     assert "1 utterances of two speakers are copies" in caplog.text
+
+
+def list_of_splits(tmp_path, text):
+    (tmp_path / "speakers.csv").write_text(text, "utf-8")
+    return tmp_path / "speakers.csv"
+
+
+def test_a_list_may_say_who_is_in_which_split(tmp_path, caplog):
+    write_corpus(tmp_path / "audio", speakers=5, utterances=2)
+    text = "speaker,split\nspk 00,test\nspk 01,train\nspk 03,valid\nspk 99,test\n"
+    speakers = list_of_splits(tmp_path, text)
+
+    manifest = prepare(tmp_path, split={"file": "x"}, speakers=speakers)
+
+    split_of = dict(zip(manifest["speaker"], manifest["split"], strict=True))
+    excluded = pd.read_csv(tmp_path / "out" / "excluded.csv")
+    assert split_of == {"spk 00": "test", "spk 01": "train", "spk 03": "valid"}
+    assert excluded["utterance"].str[:6].tolist() == [
+        "spk 02",
+        "spk 02",
+        "spk 04",
+        "spk 04",
+    ]
+    assert set(excluded["reason"]) == {"its speaker is not in the list of splits"}
+    assert "1 of 4 speakers are not in the corpus, for example spk 99" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "message"),
+    [
+        ("speaker,part\nspk 00,test\n", {}, "no column split among speaker, part"),
+        ("speaker,split\nspk 00,dev\n", {}, "line 2: spk 00 'dev'"),
+        ("speaker,split\na,test\na,train\n", {}, "1 lines have .* line 3: a 'train'"),
+        ("speaker,split\na,test\n", {}, "none of its 1 speakers is in the corpus"),
+        ("", {}, "not a UTF-8 CSV"),
+        ("speaker,split\n", {"checksum": f"md5:{0:032}"}, "its checksum is md5:"),
+    ],
+)
+def test_a_list_of_splits_that_does_not_fit_is_an_error(tmp_path, text, split, message):
+    write_corpus(tmp_path / "audio", speakers=3, utterances=1)
+    speakers = list_of_splits(tmp_path, text)
+
+    with pytest.raises(ValueError, match=message):
+        prepare(tmp_path, split={"file": "x"} | split, speakers=speakers)
+
+    assert not (tmp_path / "out").exists()

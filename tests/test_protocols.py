@@ -1,5 +1,6 @@
 """The published grids, on small trees of each corpus's true shape that really speak."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,39 @@ def voxceleb(root, spoken):
 TEST_OF_VOXCELEB2 = ["id00017", "id00061", "id00081", "id00154", "id00562"]
 
 
+def cnceleb(root, spoken):
+    """Speakers that train; and some with joined and single enrolments, and tests."""
+    first = root / "CN-Celeb_flac"
+    (first / "dev").mkdir(parents=True)
+    (first / "eval" / "lists").mkdir(parents=True)
+    trials, joined, single, tests = [], [], [], []
+    for number, files in enumerate(spoken):
+        speaker = f"id{number:05d}" if number < 13 else f"id008{number:02d}"
+        recordings = [f"{GENRES[i % 2]}-{i // 2:02d}-001" for i in range(len(files))]
+        for name, file in zip(recordings, files, strict=True):
+            write(first / "data" / speaker / f"{name}.flac", file)
+        if number >= 13:
+            write(first / "eval" / "enroll" / f"{speaker}-enroll.flac", files[0])
+            write(first / "eval" / "test" / f"{speaker}-singing-01-001.flac", files[5])
+            joined.append(f"{speaker}-enroll enroll/{speaker}-enroll.wav")
+            names = " ".join(f"{speaker}/{name}.wav" for name in recordings[:3])
+            single.append(f"{speaker}-enroll {names}")
+            tests.append(speaker)
+    (first / "dev" / "dev.lst").write_text("".join(f"id{n:05d}\n" for n in range(13)))
+    for one in tests:
+        trials += [
+            f"{one}-enroll test/{other}-singing-01-001.wav {int(one == other)}"
+            for other in tests
+        ]
+    lists = {"trials.lst": trials, "enroll.lst": joined, "enroll.map": single}
+    for name, lines in lists.items():
+        (first / "eval/lists" / name).write_text("\n".join(lines) + "\n")
+    return {"cnceleb": first}
+
+
+GENRES = ["interview", "singing"]
+
+
 def command(folder, *arguments):
     return subprocess.run(
         [
@@ -160,6 +194,7 @@ FEW = {"num_targets": 12, "num_nontargets": 8}
         ("voxceleb1", voxceleb, ["vox2-test"]),
         ("voxceleb2", voxceleb, ["vox2-test"]),
         ("voxceleb2-field", voxceleb, ["vox2-test"]),
+        ("cnceleb", cnceleb, ["cnceleb-valid"]),
     ],
 )
 def test_a_published_grid_is_prepared_and_planned(
@@ -187,18 +222,23 @@ def test_a_published_grid_is_prepared_and_planned(
         assert set(made.filter(like="same_").stack()) <= {0, 1}
 
 
+TINY_ENCODER = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
+SMALL = {
+    "backbones": {"tiny": {"seed": 0, "config": TINY_ENCODER}},
+    "train": TRAINING,
+}
+BLOCK = {"backbones": ["tiny"], "backends": ["last-layer"], "seeds": [0]}
+
+
 def test_mini_librispeech_fills_a_table(tmp_path, spoken):
     roots = mini_librispeech(tmp_path / "disk", spoken)
-    tiny = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
-    block = {"train": "mini-librispeech", "test": ["mini-test"], "backbones": ["tiny"]}
     files = configfiles(
         tmp_path / "project",
         "mini-librispeech",
         roots,
         trials={name: {"num_targets": 20} for name in ("mini-valid", "mini-test")},
-        backbones={"tiny": {"seed": 0, "config": tiny}},
-        train=TRAINING,
-        grid=[block | {"backends": ["last-layer"], "seeds": [0]}],
+        grid=[BLOCK | {"train": "mini-librispeech", "test": ["mini-test"]}],
+        **SMALL,
     )
 
     done = command(tmp_path / "project", "results/table.csv", *files)
@@ -206,3 +246,70 @@ def test_mini_librispeech_fills_a_table(tmp_path, spoken):
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "project/results/table.csv")
     assert table["num_trials"].tolist() == [40]
+
+
+def test_enrolments_of_several_utterances_fill_a_table(tmp_path, spoken):
+    roots = cnceleb(tmp_path / "disk", spoken)
+    lists = roots["cnceleb"] / "eval" / "lists"
+    published = {
+        name: {"file": str(lists / "trials.lst"), "enrolments": str(lists / enrolments)}
+        for name, enrolments in (
+            ("cnceleb-joined", "enroll.lst"),
+            ("cnceleb-averaged", "enroll.map"),
+        )
+    }
+    files = configfiles(
+        tmp_path / "project",
+        "cnceleb",
+        roots,
+        trials=published | {"cnceleb-valid": FEW},
+        grid=[BLOCK | {"train": "cnceleb", "test": list(published)}],
+        **SMALL,
+    )
+
+    done = command(tmp_path / "project", "results/table.csv", *files)
+
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "project/results/table.csv").set_index("trials")
+    assert table["num_trials"].tolist() == [25, 25]
+    scores = [
+        pd.read_csv(path)["score"]
+        for path in sorted((tmp_path / "project/results/runs").rglob("scores/*.csv"))
+    ]
+    assert not np.allclose(*scores)
+
+
+def test_a_list_that_comes_by_url_is_fetched_once_and_verified(tmp_path, spoken):
+    roots = librispeech(tmp_path / "disk", spoken)
+    utterances = sorted(
+        path.stem for path in (roots["librispeech"]).rglob("*-0000.flac")
+    )
+    (tmp_path / "a list.txt").write_text(
+        "".join(
+            f"{int(i == 0)} {utterances[2]} {u}\n"
+            for i, u in enumerate(utterances[2::3])
+        )
+    )
+    content = (tmp_path / "a list.txt").read_bytes()
+    url = (tmp_path / "a list.txt").as_uri()
+
+    def fetched(checksum):
+        trials = {"librispeech-test": {"file": url, "checksum": checksum}}
+        files = configfiles(tmp_path / "project", "librispeech", roots, trials=trials)
+        target = "results/trials/librispeech-test.csv"
+        return command(tmp_path / "project", target, *files)
+
+    wrong = fetched(f"md5:{0:032}")
+    right = fetched(f"sha256:{hashlib.sha256(content).hexdigest()}")
+    (tmp_path / "a list.txt").unlink()
+    again = fetched(f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+    assert wrong.returncode != 0
+    assert "needed is md5:0000" in wrong.stderr
+    assert "Traceback" not in wrong.stderr.replace(
+        "Traceback (most recent call last)", ""
+    )
+    assert right.returncode == 0, right.stderr
+    assert again.returncode == 0, again.stderr
+    made = pd.read_csv(tmp_path / "project/results/trials/librispeech-test.csv")
+    assert made["target"].tolist() == [1, 0, 0, 0, 0, 0]

@@ -1,9 +1,14 @@
-"""Who trains, who validates, who tests: whole speakers, drawn from a seed."""
+"""Who trains, who validates, who tests: whole speakers, listed or drawn from a seed."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from unipool.manifest import SPLITS
+
+FAULTS_SHOWN = 10
 
 MIN_SPEAKERS = 2
 """Of a split: one alone has nobody to be told from."""
@@ -33,6 +38,40 @@ def speakers_with_little(
         for n in counts[few]
     ]
     return reasons
+
+
+def read_split(file: Path) -> pd.Series:
+    """Read a list of speakers: a CSV with the columns ``speaker`` and ``split``.
+
+    Returns:
+        The split of each speaker.
+
+    Raises:
+        ValueError: when it is no such list, or has a speaker twice.
+    """
+    try:
+        table = pd.read_csv(
+            file, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except ValueError as error:
+        raise ValueError(f"{file}: not a UTF-8 CSV ({str(error).strip()})") from error
+    missing = [column for column in ("speaker", "split") if column not in table]
+    if missing:
+        raise ValueError(
+            f"{file}: no column {missing[0]} among {', '.join(table)}; needed are"
+            f" speaker and split, which is {', '.join(SPLITS)}"
+        )
+    wrong = table[table["speaker"].duplicated() | ~table["split"].isin(SPLITS)]
+    if len(wrong):
+        told = ", ".join(
+            f"line {row.Index + 2}: {row.speaker} {row.split!r}"
+            for row in wrong[:FAULTS_SHOWN].itertuples()
+        )
+        raise ValueError(
+            f"{file}: {len(wrong)} lines have a speaker of an earlier line, or a split"
+            f" that is none of {', '.join(SPLITS)}: {told}"
+        )
+    return table.set_index("speaker")["split"]
 
 
 def divide(rows: pd.DataFrame, split: dict[str, Any] | None) -> pd.Series:

@@ -190,3 +190,20 @@ def checksum_of(file: Path, algorithm: str = "sha256") -> str:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, algorithm).hexdigest()
     return f"{algorithm}:{digest}"
+
+
+def verify(file: Path, checksum: str) -> None:
+    """Hold a file against the checksum that it must have.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it has another.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file")
+    found = checksum_of(file, checksum.partition(":")[0])
+    if found != checksum:
+        raise ValueError(
+            f"{file}: its checksum is {found}, {checksum} is wanted; fetch the list"
+            " again, or correct checksum if this is the list you mean"
+        )

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from unipool.download import checksum_of
+from unipool.download import verify
 from unipool.manifest import read_manifest
 from unipool.trials import (
     TrialList,
@@ -85,7 +85,7 @@ def prepare_trials(
         listed = TrialList(made, no_models())
     else:
         if checksum is not None:
-            _verify(file, checksum)
+            verify(file, checksum)
         listed = take_over_trials(
             file, utterances, split=split, enrolments=enrolments, unknown=unknown
         )
@@ -102,14 +102,3 @@ def prepare_trials(
         ]
         kind = "target" if target else "non-target"
         logger.info("%s: %d", ", ".join([kind, *words]), count)
-
-
-def _verify(file: Path, checksum: str) -> None:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such file")
-    found = checksum_of(file, checksum.partition(":")[0])
-    if found != checksum:
-        raise ValueError(
-            f"{file}: its checksum is {found}, {checksum} is wanted; fetch the list"
-            " again, or correct checksum if this is the list you mean"
-        )

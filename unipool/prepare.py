@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from unipool.corpora import CORPORA, shortfalls
-from unipool.division import divide, speakers_with_little
+from unipool.division import divide, read_split, speakers_with_little
+from unipool.download import verify
 from unipool.durations import with_durations
 from unipool.manifest import SPLITS, write_manifest
 from unipool.recordings import Check, copies_among, inspect_recordings
@@ -17,7 +18,8 @@ logger = logging.getLogger(__name__)
 EXCLUDED_COLUMNS = ["utterance", "path", "reason"]
 FAULTS_SHOWN = 10
 
-COPIES_SHOWN = 3
+EXAMPLES_SHOWN = 3
+NOT_LISTED = "its speaker is not in the list of splits"
 
 
 def prepare_corpus(
@@ -25,6 +27,7 @@ def prepare_corpus(
     kind: str,
     options: dict[str, Any],
     split: dict[str, Any] | None,
+    speakers: Path | None,
     check: Check,
     bad_audio: Literal["error", "exclude"],
     incomplete: Literal["error", "allow"],
@@ -41,6 +44,8 @@ def prepare_corpus(
         options: keyword arguments of that function.
         split: how to divide the speakers, see ``divide``; and ``min_utterances`` and
             ``min_seconds`` that a speaker must have, or is left out.
+        speakers: or else, CSV that lists who is in which split; others are left out.
+            ``split`` may then have its ``checksum``.
         check: ``decode`` every recording to its end, or read ``headers`` only, which
             does not find silence, samples that are not finite, and damage inside.
         bad_audio: ``error`` or ``exclude``: what to do about recordings that are
@@ -80,11 +85,18 @@ def prepare_corpus(
         )
     _tell_incomplete(shortfalls(corpus, rows["seconds"]), incomplete)
     _tell_copies(rows[~bad], copies_among(found))
-    needed = {k: v for k, v in (split or {}).items() if k.startswith("min_")}
-    rows["reason"] = rows["reason"].where(bad, speakers_with_little(rows, **needed))
+    settings = split or {}
+    listed = _listed(rows, speakers, settings.get("checksum"))
+    if listed is not None:
+        rows["reason"] = rows["reason"].where(bad | listed.notna(), NOT_LISTED)
+        bad = rows["reason"] != ""
+    needed = {k: v for k, v in settings.items() if k.startswith("min_")}
+    little = speakers_with_little(rows[~bad], **needed)
+    rows.loc[~bad, "reason"] = little
     bad = rows["reason"] != ""
-    usable = rows[~bad].drop(columns=["reason", "origin"]).reset_index(drop=True)
-    usable["split"] = divide(usable, split)
+    usable = rows[~bad].drop(columns=["reason", "origin"])
+    usable["split"] = divide(usable, split) if listed is None else listed[~bad]
+    usable = usable.reset_index(drop=True)
     excluded.parent.mkdir(parents=True, exist_ok=True)
     rows[bad][EXCLUDED_COLUMNS].to_csv(excluded, index=False)
     write_manifest(usable, manifest)
@@ -97,6 +109,33 @@ def prepare_corpus(
             of_split["seconds"].sum() / 3600,
         )
     logger.info("left out: %d, see %s", bad.sum(), excluded)
+
+
+def _listed(
+    rows: pd.DataFrame, speakers: Path | None, checksum: str | None
+) -> pd.Series | None:
+    """Give each row the split that a list says; nothing where it says none."""
+    if speakers is None:
+        return None
+    if checksum is not None:
+        verify(speakers, checksum)
+    split_of = read_split(speakers)
+    lacking = split_of.index[~split_of.index.isin(rows["speaker"])]
+    if len(lacking) == len(split_of):
+        raise ValueError(
+            f"{speakers}: none of its {len(split_of)} speakers is in the corpus, for"
+            f" example {lacking[0]}; there they are called, for example,"
+            f" {rows['speaker'].iloc[0]}"
+        )
+    if len(lacking):
+        logger.warning(
+            "%s: %d of %d speakers are not in the corpus, for example %s",
+            speakers,
+            len(lacking),
+            len(split_of),
+            ", ".join(lacking[:EXAMPLES_SHOWN]),
+        )
+    return rows["speaker"].map(split_of)
 
 
 def _structural_faults(rows: pd.DataFrame, gone: set[str]) -> list[str]:
@@ -168,7 +207,7 @@ def _tell_copies(rows: pd.DataFrame, copies: pd.DataFrame) -> None:
         if some:
             examples = ", ".join(
                 f"{one.utterance} = {other.utterance}"
-                for one, other in some[:COPIES_SHOWN]
+                for one, other in some[:EXAMPLES_SHOWN]
             )
             logger.warning(
                 "%d utterances %s are copies of another's file, for example %s",

@@ -65,16 +65,12 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         yield from _look_up(
             config, "trials", f"corpora.{name}.valid_trials", corpus.get("valid_trials")
         )
+        yield from _unverified(f"corpora.{name}.split", corpus.get("split", {}))
     for name, trials in config["trials"].items():
         yield from _look_up(
             config, "corpora", f"trials.{name}.corpus", trials["corpus"]
         )
-        if "://" in trials.get("file", "") and "checksum" not in trials:
-            yield (
-                f"trials.{name}.checksum: missing; a list from the network is used"
-                " only if it is the one that was meant (`sha256:` and what `sha256sum`"
-                " says of a copy you trust)"
-            )
+        yield from _unverified(f"trials.{name}", trials)
     if "full" in config.get("views", {}):
         yield "views.full: is there already, whole utterances; choose another name"
     for name, view in config.get("views", {}).items():
@@ -94,6 +90,15 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
                 yield from _look_up(config, library, f"grid[{i}].{key}", name)
         if block["train"] in config["corpora"]:
             yield from _unfair_tests(config, i)
+
+
+def _unverified(where: str, listed: dict[str, Any]) -> Iterator[str]:
+    if "://" in listed.get("file", "") and "checksum" not in listed:
+        yield (
+            f"{where}.checksum: missing; a list from the network is used only if it is"
+            " the one that was meant (`sha256:` and what `sha256sum` says of a copy you"
+            " trust)"
+        )
 
 
 def _unfair_tests(config: dict[str, Any], i: int) -> Iterator[str]:

@@ -107,17 +107,20 @@ def trials_setting(name, default=None):
     return lambda wildcards: config["trials"][wildcards.trials].get(name, default)
 
 
-def name_of_list(trials):
+def name_of_list(listed):
     """What a list from the network is kept as; the same list has the same name."""
-    digest = trials["checksum"].partition(":")[2]
-    return f"{digest[:12]}-{trials['file'].rpartition('/')[2]}"
+    digest = listed["checksum"].partition(":")[2]
+    return f"{digest[:12]}-{listed['file'].rpartition('/')[2]}"
 
 
 # The lists that come from the network: where from, and what they must be.
 LISTS = {
-    name_of_list(trials): {"url": trials["file"], "checksum": trials["checksum"]}
-    for trials in config["trials"].values()
-    if "://" in trials.get("file", "")
+    name_of_list(listed): {"url": listed["file"], "checksum": listed["checksum"]}
+    for listed in [
+        *config["trials"].values(),
+        *(corpus.get("split", {}) for corpus in config["corpora"].values()),
+    ]
+    if "://" in listed.get("file", "")
 }
 
 
@@ -126,12 +129,21 @@ def list_setting(name):
     return lambda wildcards: LISTS[wildcards.list][name]
 
 
+def list_file(listed):
+    """Where a published list is, if there is one: fetched, or the user's own file."""
+    if "://" in listed.get("file", ""):
+        return LIST.format(list=name_of_list(listed))
+    return listed.get("file", [])
+
+
 def list_of_trials(wildcards):
-    """The published list that trials are taken from, if they are."""
-    trials = config["trials"][wildcards.trials]
-    if "://" in trials.get("file", ""):
-        return LIST.format(list=name_of_list(trials))
-    return trials.get("file", [])
+    """The list that trials are taken from, if they are."""
+    return list_file(config["trials"][wildcards.trials])
+
+
+def list_of_speakers(wildcards):
+    """The list that says who is in which split, if there is one."""
+    return list_file(config["corpora"][wildcards.corpus].get("split", {}))
 
 
 def source_of_backbone(wildcards):

@@ -20,6 +20,7 @@ rule prepare_corpus:
     """Check every recording; list speaker, split and duration."""
     input:
         tables=tables_of_corpus,
+        speakers=list_of_speakers,
     output:
         manifest=MANIFEST,
         excluded=EXCLUDED,

@@ -8,6 +8,7 @@ with job_log(snakemake.log[0], f"prepare_corpus {snakemake.wildcards.corpus}"):
         kind=snakemake.params.kind,
         options=snakemake.params.options,
         split=snakemake.params.split,
+        speakers=Path(snakemake.input.speakers) if snakemake.input.speakers else None,
         check=snakemake.params.check,
         bad_audio=snakemake.params.bad_audio,
         incomplete=snakemake.params.incomplete,
