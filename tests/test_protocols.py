@@ -148,6 +148,17 @@ def cnceleb(root, spoken):
 GENRES = ["interview", "singing"]
 
 
+def lists_of_cnceleb(roots):
+    lists = roots["cnceleb"] / "eval" / "lists"
+    return {
+        name: {"file": str(lists / "trials.lst"), "enrolments": str(lists / enrolments)}
+        for name, enrolments in (
+            ("cnceleb-joined", "enroll.lst"),
+            ("cnceleb-averaged", "enroll.map"),
+        )
+    }
+
+
 def command(folder, *arguments):
     return subprocess.run(
         [
@@ -171,10 +182,16 @@ def configfiles(folder, experiment, roots, **changes):
     defined = yaml.safe_load(
         (ROOT / f"experiments/{experiment}.yaml").read_text("utf-8")
     )
-    corpora = {
-        name: {"options": {"root": str(roots[name])}, "incomplete": "allow"}
-        for name in defined["corpora"]
-    }
+    corpora = {}
+    for name, corpus in defined["corpora"].items():
+        options = {
+            **dict.fromkeys({"second"} & set(corpus["options"])),
+            "root": str(roots[name]),
+        }
+        one = dict.fromkeys(corpus["parts"], 1)
+        corpora[name] = {"options": options, "incomplete": "allow", "parts": one}
+        if "split" in corpus:
+            corpora[name]["split"] = {"valid": 3}
     small = folder / "small.yaml"
     folder.mkdir(exist_ok=True)
     small.write_text(yaml.safe_dump({"corpora": corpora, **changes}), "utf-8")
@@ -182,7 +199,7 @@ def configfiles(folder, experiment, roots, **changes):
     return ["--configfile", *map(str, files)]
 
 
-FEW = {"num_targets": 12, "num_nontargets": 8}
+FEW = {"num_targets": 12, "num_nontargets": 60}
 
 
 @pytest.mark.parametrize(
@@ -202,6 +219,8 @@ def test_a_published_grid_is_prepared_and_planned(
 ):
     roots = lay_out(tmp_path / "dïsk 1", spoken)
     few = dict.fromkeys(trials, FEW)
+    if experiment == "cnceleb":
+        few |= lists_of_cnceleb(roots)
     files = configfiles(tmp_path / "project", experiment, roots, trials=few)
     used = yaml.safe_load((ROOT / f"experiments/{experiment}.yaml").read_text("utf-8"))
     manifests = [f"results/corpora/{name}/utterances.csv" for name in used["corpora"]]
@@ -250,14 +269,7 @@ def test_mini_librispeech_fills_a_table(tmp_path, spoken):
 
 def test_enrolments_of_several_utterances_fill_a_table(tmp_path, spoken):
     roots = cnceleb(tmp_path / "disk", spoken)
-    lists = roots["cnceleb"] / "eval" / "lists"
-    published = {
-        name: {"file": str(lists / "trials.lst"), "enrolments": str(lists / enrolments)}
-        for name, enrolments in (
-            ("cnceleb-joined", "enroll.lst"),
-            ("cnceleb-averaged", "enroll.map"),
-        )
-    }
+    published = lists_of_cnceleb(roots)
     files = configfiles(
         tmp_path / "project",
         "cnceleb",

@@ -436,11 +436,10 @@ def test_bad_audio_is_told_without_a_traceback_and_nothing_is_written(tmp_path):
     assert not (tmp_path / "results/corpora/own/utterances.csv").exists()
 
 
-@pytest.mark.parametrize(
-    "experiment", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem
-)
-def test_an_experiment_is_planned(tmp_path, experiment):
-    grid = yaml.safe_load(experiment.read_text("utf-8"))["grid"]
+@pytest.mark.parametrize("experiment", ["ablation", "rivals"])
+def test_an_experiment_on_the_demo_is_planned(tmp_path, experiment):
+    file = ROOT / f"experiments/{experiment}.yaml"
+    grid = yaml.safe_load(file.read_text("utf-8"))["grid"]
     rows = sum(
         len(block["test"])
         * len(block["backbones"])
@@ -448,7 +447,7 @@ def test_an_experiment_is_planned(tmp_path, experiment):
         * len(block["seeds"])
         for block in grid
     )
-    files = (str(ROOT / "config.yaml"), str(experiment))
+    files = (str(ROOT / "config.yaml"), str(file))
 
     planned = snakemake(
         tmp_path, "--dry-run", "results/table.csv", "--configfile", *files
