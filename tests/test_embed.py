@@ -13,7 +13,7 @@ from unipool.checkpoint import read_checkpoint
 from unipool.embed import embed
 from unipool.embeddings import read_embeddings
 from unipool.fetch import fetch_backbone
-from unipool.metrics import eer
+from unipool.metrics import SortedTrials, eer
 from unipool.score import score
 from unipool.splits import Memory
 from unipool.trials import read_trials
@@ -99,6 +99,7 @@ def test_scores_and_metrics_of_a_run(cached, run, tmp_path):
     score(
         embeddings=tmp_path / "e.h5",
         trials=cached / "test.csv",
+        manifest=cached / "utterances.csv",
         scores=tmp_path / "scores" / "t.csv",
         metrics=tmp_path / "metrics" / "t.json",
         key=key,
@@ -117,9 +118,13 @@ def test_scores_and_metrics_of_a_run(cached, run, tmp_path):
     assert scores["score"][0] == pytest.approx(np.mean(cosines), abs=1e-6)
     assert facts["key"] == key
     assert facts["metrics"]["num_trials"] == 16
-    assert facts["metrics"]["eer"] == eer(
+    measured = facts["metrics"]
+    sorted_trials = SortedTrials(
         scores["score"].to_numpy(), scores["target"].to_numpy(bool)
     )
+    assert measured["eer"] == eer(sorted_trials.error_rates())
+    assert measured["num_speakers"] == 2
+    assert 0 <= measured["eer_low"] <= measured["eer"] <= measured["eer_high"] <= 1
     assert facts["costs"]["cache_bytes"] == sum(
         split_of(cached, split).open(Memory(0, 0), torch.device("cpu"))[0].num_bytes
         for split in ("train", "valid", "test")

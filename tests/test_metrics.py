@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from unipool.metrics import eer, error_rates, min_dcf
+from unipool import metrics
+from unipool.metrics import SortedTrials
+
+
+def eer(scores, targets):
+    return metrics.eer(SortedTrials(scores, targets).error_rates())
+
+
+def min_dcf(scores, targets, *, p_target):
+    rates = SortedTrials(scores, targets).error_rates()
+    return metrics.min_dcf(rates, p_target=p_target)
 
 
 def test_eer_of_separated_scores_is_zero():
@@ -73,7 +83,7 @@ def test_error_rates_agree_with_counting():
     targets = generator.random(60) < 0.5
     scores = generator.integers(0, 12, size=60).astype(float)
 
-    p_miss, p_fa = error_rates(scores, targets)
+    p_miss, p_fa = SortedTrials(scores, targets).error_rates()
 
     thresholds = [np.inf, *np.unique(scores)[::-1]]
     assert p_miss == pytest.approx([np.mean(scores[targets] < t) for t in thresholds])
@@ -115,3 +125,20 @@ def test_one_class_alone_is_an_error(targets):
 def test_a_score_that_is_not_a_number_is_an_error():
     with pytest.raises(ValueError, match="1 of 3 scores are not finite"):
         eer(np.array([0.0, np.nan, 1.0]), np.array([True, False, True]))
+
+
+def test_a_weight_counts_a_trial_so_many_times():
+    generator = np.random.default_rng(2)
+    targets = generator.random(40) < 0.4
+    scores = generator.integers(0, 9, size=40).astype(float)
+    times = generator.integers(0, 4, size=40)
+    trials = SortedTrials(scores, targets)
+
+    weighted = trials.weighted_error_rates(
+        times[trials.target_trials].astype(float),
+        times[trials.nontarget_trials].astype(float),
+    )
+
+    repeated = np.repeat(np.arange(40), times)
+    counted = eer(scores[repeated], targets[repeated])
+    assert metrics.eer(weighted) == pytest.approx(counted)

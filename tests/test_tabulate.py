@@ -20,9 +20,10 @@ def write_metrics(folder, backbone, backend, seed, eer, train_seconds):
         },
         "metrics": {
             "num_trials": 10,
-            "eer": eer,
-            "min_dcf_p01": 0.5,
-            "min_dcf_p05": 0.25,
+            "num_speakers": 4,
+            **{"eer": eer, "eer_low": eer / 2, "eer_high": 2 * eer},
+            **{"min_dcf_p01": 0.5, "min_dcf_p01_low": 0.4, "min_dcf_p01_high": 0.6},
+            **{"min_dcf_p05": 0.25, "min_dcf_p05_low": 0.2, "min_dcf_p05_high": 0.3},
         },
         "costs": {
             "backend_parameters": 100,
@@ -68,5 +69,8 @@ def test_markdown_marks_the_best_value_of_each_column(tmp_path):
         dict(zip(header.split(" | "), line.split(" | "), strict=True))
         for line in (first, second)
     ]
-    assert [row["eer %"] for row in cells] == ["25.00", "**12.50**"]
+    assert [row["eer %"] for row in cells] == [
+        "25.00 [12.50, 50.00]",
+        "**12.50 [6.25, 25.00]**",
+    ]
     assert [row["train_seconds"] for row in cells] == ["**3.0**", "5.0"]

@@ -1,20 +1,37 @@
 """Score a trial list with the embeddings of one run, and measure the errors."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from unipool.embeddings import read_embeddings
-from unipool.metrics import eer, min_dcf
+from unipool.intervals import speaker_intervals
+from unipool.manifest import read_manifest
+from unipool.metrics import ErrorRates, SortedTrials, eer, min_dcf
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
-from unipool.trials import read_trial_list
+from unipool.trials import TrialList, read_trial_list
+
+METRICS: dict[str, Callable[[ErrorRates], float]] = {
+    "eer": eer,
+    "min_dcf_p01": partial(min_dcf, p_target=0.01),
+    "min_dcf_p05": partial(min_dcf, p_target=0.05),
+}
+
+DRAWS = 1000
+"""Of speakers, for each interval."""
 
 
 def score(
     *,
     embeddings: Path,
     trials: Path,
+    manifest: Path,
     scores: Path,
     metrics: Path,
     key: dict[str, Any],
@@ -24,12 +41,13 @@ def score(
     Args:
         embeddings: of the split that the trials speak of, with what they cost.
         trials: trial list, its companion beside it.
+        manifest: of the corpus that the trials are of; it knows the speakers.
         scores: CSV to write: enrolment, test, target, score.
         metrics: JSON to write: ``key``, ``metrics``, ``costs``, ``versions``.
         key: corpus, view, backbone, backend, seed and trials: the row's place in the
             table.
 
-    Reads: embeddings, trials.
+    Reads: embeddings, trials, the manifest.
     Writes: ``scores``, ``metrics``.
 
     Raises:
@@ -40,16 +58,13 @@ def score(
     values = cosine_scores(
         content.embeddings, content.utterances, listed, num_heads=content.num_heads
     )
-    targets = listed.trials["target"].to_numpy(bool)
     info = content.info
     caches = info["caches"].values()
     facts = {
         "key": key,
         "metrics": {
             "num_trials": len(listed.trials),
-            "eer": eer(values, targets),
-            "min_dcf_p01": min_dcf(values, targets, p_target=0.01),
-            "min_dcf_p05": min_dcf(values, targets, p_target=0.05),
+            **_measure(values, listed, read_manifest(manifest)),
         },
         "costs": {
             "backend_parameters": info["backend_parameters"],
@@ -70,3 +85,23 @@ def score(
         json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     partial.replace(metrics)
+
+
+def _measure(
+    values: np.ndarray, listed: TrialList, utterances: pd.DataFrame
+) -> dict[str, float]:
+    """Give each metric, and its interval as ``_low`` and ``_high``."""
+    speaker_of = utterances.set_index("utterance")["speaker"]
+    models = listed.enrolments.drop_duplicates("enrolment").set_index("enrolment")
+    speaker_of = pd.concat([speaker_of, models["utterance"].map(speaker_of)])
+    sides = [listed.trials[side].map(speaker_of) for side in ("enrolment", "test")]
+    codes, names = pd.factorize(pd.concat(sides))
+    trials = SortedTrials(values, listed.trials["target"].to_numpy(bool))
+    enrolment, test = np.split(codes, 2)
+    intervals = speaker_intervals(trials, enrolment, test, METRICS, draws=DRAWS, seed=0)
+    measured: dict[str, float] = {"num_speakers": len(names)}
+    for name, metric in METRICS.items():
+        low, high = intervals[name]
+        measured |= {name: metric(trials.error_rates())}
+        measured |= {f"{name}_low": low, f"{name}_high": high}
+    return measured

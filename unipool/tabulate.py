@@ -7,19 +7,19 @@ from typing import Any
 import pandas as pd
 
 KEY = ("corpus", "view", "backbone", "backend", "seed", "trials")
+RATES = ("eer", "min_dcf_p01", "min_dcf_p05")
 COLUMNS = (
     *KEY,
     "num_trials",
-    "eer",
-    "min_dcf_p01",
-    "min_dcf_p05",
+    "num_speakers",
+    *(name + end for name in RATES for end in ("", "_low", "_high")),
     "backend_parameters",
     "extract_seconds",
     "train_seconds",
     "cache_bytes",
     "git_commit",
 )
-LOWER_IS_BETTER = COLUMNS[COLUMNS.index("eer") : -1]
+LOWER_IS_BETTER = (*RATES, *COLUMNS[COLUMNS.index("backend_parameters") : -1])
 
 
 def tabulate(*, metrics: list[Path], table: Path, markdown: Path) -> None:
@@ -30,8 +30,9 @@ def tabulate(*, metrics: list[Path], table: Path, markdown: Path) -> None:
     Args:
         metrics: JSON files that ``score`` wrote.
         table: CSV to write; error rates are fractions.
-        markdown: the same for reading: error rates in percent, the best value of each
-            column, among the rows of one trial list, in bold.
+        markdown: the same for reading: error rates in percent, with their intervals in
+            brackets; the best value of each column, among the rows of one trial list,
+            in bold.
 
     Reads: ``metrics``.
     Writes: ``table``, ``markdown``.
@@ -63,6 +64,10 @@ def _markdown(rows: pd.DataFrame) -> str:
     cells = pd.DataFrame(
         {column: rows[column].map(_FORMATS.get(column, str)) for column in rows}
     )
+    for name in RATES:
+        low, high = (rows[name + end].map(_FORMATS[name]) for end in ("_low", "_high"))
+        cells[name] += " [" + low + ", " + high + "]"
+        cells = cells.drop(columns=[name + "_low", name + "_high"])
     for column in LOWER_IS_BETTER:
         best = rows.groupby("trials")[column].transform("min") == rows[column]
         cells[column] = cells[column].where(~best, "**" + cells[column] + "**")

@@ -29,7 +29,7 @@ from unipool.cache import Cache
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
 from unipool.device import pick_device
 from unipool.log import LoggedProgress
-from unipool.metrics import eer
+from unipool.metrics import SortedTrials, eer
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
 from unipool.splits import Memory, SplitCache
@@ -61,7 +61,8 @@ class Validation:
         scores = cosine_scores(
             embeddings, self.cache.utterances, self.listed, num_heads=self.num_heads
         )
-        return eer(scores, self.listed.trials["target"].to_numpy(bool))
+        targets = self.listed.trials["target"].to_numpy(bool)
+        return eer(SortedTrials(scores, targets).error_rates())
 
 
 def train(

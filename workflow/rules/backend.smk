@@ -90,6 +90,9 @@ rule score:
         embeddings=embeddings_of_trials,
         trials=TRIALS,
         enrolments=ENROLMENTS,
+        manifest=lambda wildcards: MANIFEST.format(
+            corpus=config["trials"][wildcards.trials]["corpus"]
+        ),
     output:
         scores=SCORES,
         metrics=METRICS,

@@ -32,7 +32,7 @@ validate(config, str(SCHEMA))  # fills in the defaults
 CORPUS_VERSION = 2
 EXTRACT_VERSION = 3
 TRAIN_VERSION = 3
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 
 
 wildcard_constraints:

@@ -8,6 +8,7 @@ with job_log(snakemake.log[0], f"score {'/'.join(metrics.parts[-6:-2])}"):
     score(
         embeddings=Path(snakemake.input.embeddings),
         trials=Path(snakemake.input.trials),
+        manifest=Path(snakemake.input.manifest),
         scores=Path(snakemake.output.scores),
         metrics=metrics,
         key={
