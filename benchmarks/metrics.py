@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from unipool.intervals import speaker_intervals
+from unipool.intervals import around, draw_speakers
 from unipool.metrics import SortedTrials, eer, min_dcf
 
 METRICS = {"eer": eer, "min_dcf_p05": partial(min_dcf, p_target=0.05)}
@@ -67,10 +67,12 @@ def show_coverage(num_lists: int) -> None:
             trials, enrolment, test = simulate(
                 speakers, utterances, noise, per_class, generator
             )
-            found = speaker_intervals(
-                trials, enrolment, test, METRICS, draws=200, seed=seed
+            drawn = draw_speakers(
+                [trials], enrolment, test, METRICS, draws=200, seed=seed
             )
-            for name, (low, high) in found.items():
+            for name, metric in METRICS.items():
+                value = metric(trials.error_rates())
+                low, high = around(value, drawn[name][:, 0], speakers)
                 covered[name] += low <= truth[name] <= high
         shares = [f"{covered[name] / num_lists:.3f}" for name in METRICS]
         print(
@@ -122,9 +124,7 @@ def show_speed() -> None:
     scores, targets = scored(500_000, generator)
     sides = [generator.integers(0, 1000, 500_000) for _ in range(2)]
     trials = SortedTrials(scores, targets)
-    draws = timed(
-        lambda: speaker_intervals(trials, *sides, METRICS, draws=1000, seed=0)
-    )
+    draws = timed(lambda: draw_speakers([trials], *sides, METRICS, draws=1000, seed=0))
     print(f"1,000 draws of 500,000 trials, s {draws:29.1f}")
 
 

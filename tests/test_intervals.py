@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from unipool.intervals import speaker_intervals
+from unipool.intervals import around, difference, draw_speakers, num_speakers
 from unipool.metrics import SortedTrials, eer, min_dcf
 
 METRICS = {"eer": eer, "min_dcf_p05": partial(min_dcf, p_target=0.05)}
@@ -24,7 +24,13 @@ def trials_of(speakers, *, shift=2.0, per_pair=4, seed=0):
 
 def intervals(trials, *, draws=200, seed=0, metrics=METRICS):
     scored, first, second = trials
-    return speaker_intervals(scored, first, second, metrics, draws=draws, seed=seed)
+    drawn = draw_speakers([scored], first, second, metrics, draws=draws, seed=seed)
+    return {
+        name: around(
+            metric(scored.error_rates()), drawn[name][:, 0], num_speakers(first, second)
+        )
+        for name, metric in metrics.items()
+    }
 
 
 def test_an_interval_holds_its_value():
@@ -81,6 +87,27 @@ def test_one_speaker_is_an_error():
     trials = SortedTrials(np.array([1.0, 2.0]), np.array([True, False]))
 
     with pytest.raises(ValueError, match="at least 2 speakers"):
-        speaker_intervals(
-            trials, np.zeros(2, int), np.zeros(2, int), METRICS, draws=2, seed=0
+        draw_speakers(
+            [trials], np.zeros(2, int), np.zeros(2, int), METRICS, draws=2, seed=0
         )
+
+
+def test_a_system_is_no_other_than_itself():
+    scored, first, second = trials_of(12)
+
+    drawn = draw_speakers([scored] * 2, first, second, METRICS, draws=50, seed=0)
+    differences = drawn["eer"][:, 1] - drawn["eer"][:, 0]
+
+    assert not differences.any()
+    assert difference(0.0, differences, 12) == (0, 0, 1)
+
+
+def test_a_difference_far_from_its_spread_is_improbable():
+    drawn = np.random.default_rng(0).normal(0.05, 0.01, 500)
+
+    low, high, p_value = difference(0.05, drawn, 40)
+
+    assert low == pytest.approx(0.05 - 2.02 * 0.01, abs=2e-3)
+    assert high == pytest.approx(0.05 + 2.02 * 0.01, abs=2e-3)
+    assert p_value < 1e-4
+    assert difference(0.01, drawn, 40)[2] == pytest.approx(0.32, abs=0.05)

@@ -1,30 +1,17 @@
 """Score a trial list with the embeddings of one run, and measure the errors."""
 
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from unipool.embeddings import read_embeddings
-from unipool.intervals import speaker_intervals
 from unipool.manifest import read_manifest
-from unipool.metrics import ErrorRates, SortedTrials, eer, min_dcf
+from unipool.measuring import measure
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
 from unipool.trials import TrialList, read_trial_list
-
-METRICS: dict[str, Callable[[ErrorRates], float]] = {
-    "eer": eer,
-    "min_dcf_p01": partial(min_dcf, p_target=0.01),
-    "min_dcf_p05": partial(min_dcf, p_target=0.05),
-}
-
-DRAWS = 1000
-"""Of speakers, for each interval."""
 
 
 def score(
@@ -62,10 +49,10 @@ def score(
     caches = info["caches"].values()
     facts = {
         "key": key,
-        "metrics": {
-            "num_trials": len(listed.trials),
-            **_measure(values, listed, read_manifest(manifest)),
-        },
+        "metrics": measure(
+            listed.trials.assign(score=values),
+            _speakers(listed, read_manifest(manifest)),
+        ),
         "costs": {
             "backend_parameters": info["backend_parameters"],
             "extract_seconds": sum(cache["extract_seconds"] for cache in caches),
@@ -87,21 +74,8 @@ def score(
     partial.replace(metrics)
 
 
-def _measure(
-    values: np.ndarray, listed: TrialList, utterances: pd.DataFrame
-) -> dict[str, float]:
-    """Give each metric, and its interval as ``_low`` and ``_high``."""
+def _speakers(listed: TrialList, utterances: pd.DataFrame) -> pd.Series:
+    """Give the speaker of each utterance and of each model."""
     speaker_of = utterances.set_index("utterance")["speaker"]
     models = listed.enrolments.drop_duplicates("enrolment").set_index("enrolment")
-    speaker_of = pd.concat([speaker_of, models["utterance"].map(speaker_of)])
-    sides = [listed.trials[side].map(speaker_of) for side in ("enrolment", "test")]
-    codes, names = pd.factorize(pd.concat(sides))
-    trials = SortedTrials(values, listed.trials["target"].to_numpy(bool))
-    enrolment, test = np.split(codes, 2)
-    intervals = speaker_intervals(trials, enrolment, test, METRICS, draws=DRAWS, seed=0)
-    measured: dict[str, float] = {"num_speakers": len(names)}
-    for name, metric in METRICS.items():
-        low, high = intervals[name]
-        measured |= {name: metric(trials.error_rates())}
-        measured |= {f"{name}_low": low, f"{name}_high": high}
-    return measured
+    return pd.concat([speaker_of, models["utterance"].map(speaker_of)])

@@ -27,15 +27,19 @@ from unipool.trials.listing import (
     write_trials,
 )
 from unipool.trials.making import make_trials
+from unipool.trials.published import HEADER, LABELS, read_published
 from unipool.trials.takeover import take_over_trials
 
 __all__ = [
     "COLUMNS",
+    "HEADER",
+    "LABELS",
     "TrialList",
     "add_conditions",
     "companion",
     "make_trials",
     "no_models",
+    "read_published",
     "read_trial_list",
     "read_trials",
     "same_values",
