@@ -6,11 +6,11 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from unipool.cache import FoundSet, damage_of, find_sets, remove_part
+from unipool.cli.measures import add_measures
 from unipool.lock import only_writer
 
 PLAN = Path("results/plan.csv")
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     importing.add_argument("folder", type=Path, metavar="FOLDER")
     importing.set_defaults(run=_import_checkpoint)
 
-    _add_measuring(commands)
+    add_measures(commands)
 
     options = parser.parse_args(arguments)
     try:
@@ -72,31 +72,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-def _add_measuring(commands: Any) -> None:
-    for name, run, files, text in (
-        ("metrics", _metrics, 1, "error rates of scored trials, with 95 %% intervals"),
-        ("compare", _compare, 2, "is the second system better than the first, really?"),
-    ):
-        measuring = commands.add_parser(
-            name,
-            help=text,
-            description="Reads scores of any toolkit: a CSV whose header has score and"
-            " target, or lines of `enrolment test score`, with or without a label.",
-        )
-        measuring.add_argument("scores", nargs=files, type=Path, metavar="SCORES")
-        measuring.add_argument(
-            "--trials", type=Path, help="list with the labels, where scores have none"
-        )
-        measuring.add_argument(
-            "--manifest",
-            type=Path,
-            help="CSV with utterance and speaker; without it, utterances are resampled"
-            " in place of speakers, and intervals are too narrow",
-        )
-        measuring.add_argument("--json", action="store_true", help="print JSON")
-        measuring.set_defaults(run=run)
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -188,38 +163,6 @@ def _import_checkpoint(options: argparse.Namespace) -> int:
         f"{options.folder}: {info['kind']}, {info['backend_parameters']:,} parameters,"
         f" {info['num_layers']} layers x {info['hidden_size']}, {info['options']}"
     )
-    return 0
-
-
-def _metrics(options: argparse.Namespace) -> int:
-    from unipool.measuring import measure
-    from unipool.scored import read_scored, speakers_of
-
-    (file,) = options.scores
-    trials = read_scored(file, options.trials)
-    measured = measure(trials, speakers_of(trials, options.manifest))
-    if options.json:
-        _say(json.dumps(measured))
-        return 0
-    for name, value in measured.items():
-        if name.startswith("num_"):
-            _say(f"{name:12} {value:,}")
-        elif not name.endswith(("_low", "_high")):
-            low, high = measured[f"{name}_low"], measured[f"{name}_high"]
-            _say(f"{name:12} {value:.4f} [{low:.4f}, {high:.4f}]")
-    return 0
-
-
-def _compare(options: argparse.Namespace) -> int:
-    from unipool.measuring import compare
-    from unipool.scored import read_scored, speakers_of
-
-    first, second = (read_scored(file, options.trials) for file in options.scores)
-    compared = compare(first, second, speakers_of(first, options.manifest))
-    if options.json:
-        _say(json.dumps(compared.set_index("metric").to_dict("index")))
-    else:
-        _say(compared.to_string(index=False, float_format="{:.4f}".format))
     return 0
 
 
