@@ -1,6 +1,7 @@
 """A mistake in config.yaml is found, and says which key."""
 
 import copy
+import inspect
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from unipool.corpora import CORPORA
 from workflow.config import problems_of
+from workflow.sources import missing_files
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -247,20 +249,83 @@ def test_a_section_of_another_type_is_told(section, value):
     assert problem.startswith(f"{section}: ")
 
 
-def test_trials_of_all_speakers_are_no_test_of_who_trains_on_some():
+def trained_and_tested(**changes):
+    """Train on one corpus of an audio and test on another; list the problems."""
     config = copy.deepcopy(CONFIG)
-    options = {"root": "/data/VoxCeleb1"}
+    one = {"kind": "voxceleb1", "options": {"root": "/d/vox"}}
     config["corpora"] |= {
-        "vox1": {"kind": "voxceleb1", "options": options, "valid_trials": "demo-valid"},
-        "all": {"kind": "voxceleb1", "options": options | {"test_only": True}},
+        "one": one | {"valid_trials": "demo-valid"},
+        "other": copy.deepcopy(one) | changes,
     }
-    config["trials"]["vox1-e"] = {"corpus": "all", "split": "test", "file": "e.txt"}
-    config["grid"][0] |= {"train": "vox1", "test": ["vox1-e"]}
+    config["trials"]["other-test"] = {"corpus": "other", "split": "test", "file": "e"}
+    config["grid"][0] |= {"train": "one", "test": ["other-test"]}
+    return problems_of(config, SCHEMA)
 
-    (problem,) = problems_of(config, SCHEMA)
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"options": {"root": "/d/vox/", "test_only": True}},
+        {"split": {"valid": 5, "seed": 1}},
+    ],
+)
+def test_one_audio_divided_twice_is_not_trained_on_and_tested(changes):
+    (problem,) = trained_and_tested(**changes)
 
     assert problem.startswith(
-        "grid[0].test: 'vox1-e' is of all speakers of the corpus that is trained on"
+        "grid[0].test: 'other-test' is of other, which is the same"
     )
-    config["grid"][0]["train"] = "demo"
+
+
+def test_one_audio_divided_alike_may_be():
+    assert trained_and_tested() == []
+    assert trained_and_tested(options={"root": "/d/vox2", "test_only": True}) == []
+
+
+def test_weights_are_not_chosen_by_who_trains_or_is_tested():
+    config = copy.deepcopy(CONFIG)
+    config["trials"]["demo-valid"]["split"] = "train"
+    (trained,) = problems_of(config, SCHEMA)
+    config["trials"]["demo-valid"]["split"] = "test"
+    (tested,) = problems_of(config, SCHEMA)
+
+    assert trained.startswith("corpora.demo.valid_trials: 'demo-valid' is of the speak")
+    assert tested.startswith("grid[0].test: 'demo-test' is of the same speakers as")
+
+
+def test_files_of_the_grid_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = copy.deepcopy(CONFIG)
+    config["trials"]["demo-test"] = {"corpus": "demo", "split": "test", "file": "t.txt"}
+    config["trials"]["unused"] = {"corpus": "demo", "split": "test", "file": "u.txt"}
+    config["corpora"]["demo"]["split"] = {"file": "https://x.org/s.csv"}
+    config["corpora"]["demo"]["options"] = {"file": "https://x.org/c.csv"}
+
+    assert missing_files(config) == [
+        "trials.demo-test.file: t.txt is not there; correct the path, or put the file"
+        " there",
+        "corpora.demo.options.file: https://x.org/c.csv is not there; correct the path,"
+        " or put the file there",
+    ]
+    (tmp_path / "t.txt").touch()
+    assert len(missing_files(config)) == 1
+
+
+@pytest.mark.parametrize("kind", CORPORA)
+def test_every_option_of_a_corpus_can_be_checked(kind):
+    config = copy.deepcopy(CONFIG)
+    config["corpora"]["x"] = {"kind": kind, "options": {"nonsense": 1}}
+    problems = problems_of(config, SCHEMA)
+    known = inspect.signature(CORPORA[kind]).parameters
+    config["corpora"]["x"]["options"] = {name: {"no": "value"} for name in known}
+
+    assert any("nonsense: unknown key" in problem for problem in problems)
+    assert len(problems_of(config, SCHEMA)) >= 1
+
+
+def test_the_training_subsets_of_librispeech_may_be_chosen():
+    config = copy.deepcopy(CONFIG)
+    options = {"root": "/d", "train": ["train-clean-100"]}
+    config["corpora"]["x"] = {"kind": "librispeech", "options": options}
+
     assert problems_of(config, SCHEMA) == []

@@ -117,6 +117,27 @@ def test_what_cannot_be_divided_is_an_error(columns, split, message):
         divide(rows, split and {"seed": 0} | split)
 
 
+def test_one_more_speaker_moves_few_others():
+    asked = {"valid": 10, "test": 20, "seed": 3}
+    before, after = divide(corpus(100), asked), divide(corpus(101), asked)
+    rows = corpus(100)
+
+    moved = (
+        before.to_numpy() != after[[*range(100), *range(101, 201)]].to_numpy()
+    ).sum()
+
+    assert 0 <= moved <= 2 * 2
+    assert len(rows) == 200
+
+
+def test_a_value_that_says_alone_is_one_like_others():
+    rows = corpus(20, household=["alone"] * 10 + ["family"] * 10)
+
+    split = divide(rows, {"valid": 4, "test": 4, "seed": 0, "stratify": ["household"]})
+
+    assert set(rows["household"][split == "test"]) == {"alone", "family"}
+
+
 def test_a_stratum_belongs_to_the_speaker():
     rows = corpus(10, noise=list(np.arange(10).astype(str)))
     rows.loc[0, "noise"] = "loud"

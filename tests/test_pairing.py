@@ -101,11 +101,11 @@ def test_a_published_list_is_taken_over_with_models_and_conditions(manifest):
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
 def test_the_file_must_have_the_checksum_that_is_given(manifest, algorithm):
-    text = "1 s0/u0 s0/u1\n"
+    text = "1 s0/u0 s0/u1\n0 s0/u0 s1/u1\n"
     right = f"{algorithm}:{hashlib.new(algorithm, text.encode()).hexdigest()}"
     wrong = right[:-2] + "xx"
 
-    assert len(prepare(manifest, text, checksum=right).trials) == 1
+    assert len(prepare(manifest, text, checksum=right).trials) == 2
     with pytest.raises(ValueError, match=f"is {right}, {wrong} is wanted; fetch"):
         prepare(manifest, text, checksum=wrong)
 
@@ -115,7 +115,7 @@ def test_the_file_must_have_the_checksum_that_is_given(manifest, algorithm):
     [
         ("1 s0/u0 s9/u9\n", {}, "1 utterances, of 1 of 1 trials, are not in the split"),
         (
-            "1 s0/u0 s0/u1\n",
+            "1 s0/u0 s0/u1\n0 s0/u0 s1/u1\n",
             {"conditions": ["age"]},
             "no metadata age; it has gender, session",
         ),
@@ -140,3 +140,30 @@ def test_a_split_without_utterances_is_an_error(manifest):
             num_targets=2,
             seed=0,
         )
+
+
+def test_a_list_whose_first_line_is_too_long_is_an_error(tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_text("my file 1.wav my file 2.wav 1\n" * 3)
+    rows = pd.DataFrame({"utterance": ["a", "b"], "speaker": ["s", "s"]})
+    rows = rows.assign(split="test", path="x.wav", seconds=1.0)
+    write_manifest(rows, tmp_path / "m.csv")
+
+    with pytest.raises(ValueError, match=r"list\.txt"):
+        prepare_trials(
+            manifest=tmp_path / "m.csv", split="test", trials=tmp_path / "t", file=file
+        )
+
+
+def test_a_list_of_one_class_is_an_error(tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_text("1 a b\n")
+    rows = pd.DataFrame({"utterance": ["a", "b"], "speaker": ["s", "s"]})
+    rows = rows.assign(split="test", path="x.wav", seconds=1.0)
+    write_manifest(rows, tmp_path / "m.csv")
+
+    with pytest.raises(ValueError, match="there would be no non-target trial"):
+        prepare_trials(
+            manifest=tmp_path / "m.csv", split="test", trials=tmp_path / "t", file=file
+        )
+    assert not (tmp_path / "t").exists()

@@ -1,5 +1,8 @@
 """From a corpus to its manifest: nothing is written unless all is well."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -318,9 +321,70 @@ def test_copies_of_a_recording_are_told(tmp_path, caplog):
 
     prepare(tmp_path)
 
-    assert "1 utterances of one speaker are copies" in caplog.text
+    assert "1 utterances of one speaker are the audio of another" in caplog.text
     assert "spk 01/ütt 0 = spk 01/again" in caplog.text
-    assert "1 utterances of two speakers are copies" in caplog.text
+    assert "1 utterances of two speakers are the audio of another" in caplog.text
+
+
+def test_one_file_or_segment_under_two_ids_is_told(tmp_path, caplog):
+    rows = [
+        ("a", "0", "0.wav", "0.5", "1"),
+        ("b", "0", "0.wav", "0.5", "1"),
+        ("c", "0", "0.wav", "0.6", "1"),
+        ("again", "1", "0.wav", "", ""),
+    ]
+
+    manifest = prepare(tmp_path, segments(tmp_path, rows), kind="csv")
+
+    assert (
+        "1 utterances of one speaker are the audio of another, for example b = a"
+        in (caplog.text)
+    )
+    assert "1 utterances of two speakers" in caplog.text
+    assert "0-all = again" in caplog.text
+    told = manifest.set_index("utterance")["session"]
+    assert told["a"] == told["c"] != told["1-all"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("u2", "s0 ", "x.wav", "train"), r"c\.csv:4: speaker 's0 ' has a blank at an"),
+        (
+            ("Jose\u0301", "s2", "x.wav", "test"),
+            "utterance 'José' is spelt in two ways",
+        ),
+    ],
+)
+def test_ids_that_only_look_alike_are_an_error(tmp_path, row, message):
+    rows = [("José", "s0", "a.wav", "train"), ("u1", "s1", "b.wav", "test"), row]
+
+    with pytest.raises(ValueError, match=message):
+        prepare(tmp_path, table_of(tmp_path, rows), kind="csv", split=None)
+
+
+def test_a_file_name_that_is_not_utf8_is_an_error(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=1)
+    name = os.fsencode(tmp_path / "audio" / "spk 01") + b"/\xe9.wav"
+    Path(os.fsdecode(name)).write_bytes(b"RIFF")
+
+    with pytest.raises(ValueError, match="the name of the file is not UTF-8"):
+        prepare(tmp_path)
+
+
+def test_a_link_to_itself_is_told(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=1)
+    (tmp_path / "audio" / "spk 01" / "loop.wav").symlink_to("loop.wav")
+
+    with pytest.raises(ValueError, match=r"loop\.wav is not there"):
+        prepare(tmp_path)
+
+
+def test_a_corpus_of_which_nothing_is_left_is_an_error(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=6, utterances=1)
+
+    with pytest.raises(ValueError, match="nothing of the corpus can be used"):
+        prepare(tmp_path, split={"seed": 0, "min_utterances": 9})
 
 
 def list_of_splits(tmp_path, text):

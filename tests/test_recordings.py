@@ -116,5 +116,15 @@ def test_files_of_the_same_bytes_are_copies(tmp_path, paths):
     assert copies.to_numpy().tolist() == [[paths[9], paths[1]]]
 
 
+def test_what_cannot_be_opened_now_is_no_fault_of_the_recording(tmp_path, paths):
+    (tmp_path / "folder.wav").mkdir()
+    inspect(tmp_path, paths)
+
+    with pytest.raises(ValueError, match=r"folder\.wav: cannot be read now"):
+        inspect(tmp_path, [*paths, str(tmp_path / "folder.wav")])
+
+    assert num_looks(tmp_path) == 9
+
+
 def test_no_files_are_no_recordings(tmp_path):
     assert inspect(tmp_path, []).empty

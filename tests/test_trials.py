@@ -742,3 +742,22 @@ def test_repeated_trials_and_those_of_an_utterance_with_itself_are_told(
     assert "in line 2;" in caplog.text
     assert "2 of 5 trials compare an utterance with itself" in caplog.text
     assert "in line 3, 4;" in caplog.text
+
+
+def test_sessions_of_two_speakers_are_never_the_same():
+    rows = pd.DataFrame(
+        {
+            "utterance": ["a1", "a2", "b1"],
+            "speaker": ["a", "a", "b"],
+            "session": ["monday"] * 3,
+        }
+    )
+    trials = pd.DataFrame(
+        {"enrolment": ["a1", "a1"], "test": ["a2", "b1"], "target": [1, 0]}
+    )
+
+    listed = add_conditions(TrialList(trials, no_models()), rows, ["session"])
+
+    assert listed.trials["same_session"].tolist() == ["1", "0"]
+    with pytest.raises(ValueError, match="same_session is the option for them"):
+        make_trials(rows, num_targets=1, seed=0, balance=["session"])

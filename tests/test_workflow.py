@@ -455,3 +455,34 @@ def test_an_experiment_on_the_demo_is_planned(tmp_path, experiment):
 
     assert planned.returncode == 0, planned.stdout + planned.stderr
     assert jobs(planned)["score"] == jobs(planned)["train"] == rows
+
+
+def test_another_list_makes_the_trials_again_and_a_missing_one_is_named(tmp_path):
+    write_corpus(tmp_path / "audio", speakers=7, utterances=3)
+    write_config(tmp_path, CONFIG)
+    target = "results/trials/own-test.csv"
+    assert snakemake(tmp_path, "results/corpora/own/utterances.csv").returncode == 0
+    manifest = pd.read_csv(tmp_path / "results/corpora/own/utterances.csv")
+    names = manifest["utterance"][manifest["split"] == "test"].str.split("/").str[0]
+    one, other = names.unique()[:2]
+    for name, ends in (("b", "01"), ("a", "02")):  # the first one named is the older
+        (tmp_path / f"{name}.csv").write_text(
+            "enrolment,test,target\n"
+            f"{one}/ütt {ends[0]},{one}/ütt {ends[1]},1\n"
+            f"{one}/ütt {ends[0]},{other}/ütt {ends[1]},0\n"
+        )
+
+    def listed(name):
+        trials = CONFIG["trials"] | {
+            "own-test": {"corpus": "own", "split": "test", "file": f"{name}.csv"}
+        }
+        write_config(tmp_path, changed(trials=trials))
+        return snakemake(tmp_path, target)
+
+    assert listed("a").returncode == 0
+    assert "ütt 2" in (tmp_path / target).read_text("utf-8")
+    assert listed("b").returncode == 0
+    assert "ütt 2" not in (tmp_path / target).read_text("utf-8")
+    missing = listed("c")
+    assert missing.returncode != 0
+    assert "trials.own-test.file: c.csv is not there" in missing.stderr

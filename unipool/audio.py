@@ -19,11 +19,17 @@ from jaxtyping import Float32
 SAMPLE_RATE = 16_000
 """Of every encoder that unipool knows, in Hz."""
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
+SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".mp3", ".m4a"),
+    *(".opus", ".aac", ".aif", ".aiff", ".au", ".webm", ".wma"),
+)
 """Of files that are taken for audio where nothing but a folder is named."""
 
 BLOCK = 2**20
 """Samples that are decoded at once."""
+
+MOST_SAMPLES = 2**48
+"""That a header is believed."""
 
 SLACK_SECONDS = 0.1
 """A decoder may give so much less than the container says: its first and last frame."""
@@ -66,9 +72,11 @@ def count_samples(path: Path) -> int:
         with soundfile.SoundFile(path) as file:
             if file.format == "MP3":
                 return len(_to_16_khz(path, _decode(path, file), file.samplerate))
-            if file.format == "FLAC" and file.frames:
+            if file.format == "FLAC" and 0 < file.frames <= MOST_SAMPLES:
                 _read_last(path, file)
             num_samples, rate = file.frames, file.samplerate
+            if num_samples > MOST_SAMPLES:  # a stream's header does not say
+                return len(read_audio(path))
     except soundfile.LibsndfileError as error:
         with _opened_with_ffmpeg(path, str(error)) as container:
             stream = container.streams.audio[0]

@@ -1,5 +1,6 @@
 """Who trains, who validates, who tests: whole speakers, listed or drawn from a seed."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def read_split(file: Path) -> pd.Series:
             f"{file}: no column {missing[0]} among {', '.join(table)}; needed are"
             f" speaker and split, which is {', '.join(SPLITS)}"
         )
+    if table.empty:
+        raise ValueError(f"{file}: no speakers")
     wrong = table[table["speaker"].duplicated() | ~table["split"].isin(SPLITS)]
     if len(wrong):
         told = ", ".join(
@@ -130,7 +133,7 @@ def _order(rows: pd.DataFrame, stratify: list[str], seed: int) -> pd.Series:
     """Put speakers into a drawn order, those of a stratum together.
 
     Returns:
-        The stratum of each speaker; an empty text for who is alone in one.
+        The stratum of each speaker; none for who is alone in one.
     """
     unknown = [column for column in stratify if column not in rows]
     if unknown:
@@ -138,6 +141,8 @@ def _order(rows: pd.DataFrame, stratify: list[str], seed: int) -> pd.Series:
             f"split.stratify: no column {unknown[0]!r} in the corpus; it has"
             f" {', '.join(rows)}"
         )
+    if "speaker" in stratify:
+        raise ValueError("split.stratify: a speaker is in one split; name metadata")
     values = rows[["speaker", *stratify]].drop_duplicates()
     several = values[values["speaker"].duplicated()]["speaker"]
     if len(several):
@@ -146,23 +151,29 @@ def _order(rows: pd.DataFrame, stratify: list[str], seed: int) -> pd.Series:
             f" {', '.join(stratify)}, for example {several.iloc[0]}; stratify on what"
             " belongs to the speaker"
         )
-    values = values.sort_values("speaker", ignore_index=True)
-    shuffled = np.random.default_rng(seed).permutation(len(values))
-    values = values.iloc[shuffled].sort_values(stratify, kind="stable")
+    # Each speaker has a place of his own, so one more speaker moves few others.
+    places = [
+        hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
+        for name in values["speaker"]
+    ]
+    values = values.iloc[np.argsort(places)]
+    if stratify:
+        values = values.sort_values(stratify, kind="stable")
     strata = ["\t".join(row) for row in values[stratify].to_numpy()]
     strata = pd.Series(strata, index=values["speaker"], dtype=str)
     if not stratify:
         return strata
-    return strata.where(strata.duplicated(keep=False), "alone")
+    return strata.where(strata.duplicated(keep=False))
 
 
 def _deal(strata: pd.Series, counts: dict[str, int]) -> dict[str, str]:
     """Deal the speakers out in their order, evenly to each split.
 
-    Who comes next goes where most is missing of what is due by now, so neighbours, of
-    one stratum, are divided in the proportions of the whole.
+    In one stratum alone neighbours go together. Else who comes next goes where most is
+    missing of what is due by now, so neighbours, of one stratum, are divided in the
+    proportions of the whole.
     """
-    together = strata.index[strata != "alone"]
+    together = strata.index[strata.notna()]
     if len(together) < sum(counts.values()):
         together = strata.index
     quotas = counts | {"train": len(together) - sum(counts.values())}
@@ -170,6 +181,8 @@ def _deal(strata: pd.Series, counts: dict[str, int]) -> dict[str, str]:
     sizes = np.array(list(quotas.values()))
     dealt = np.zeros(len(names), int)
     split_of = dict.fromkeys(strata.index, "train")
+    if strata[together].nunique() <= 1:
+        return split_of | dict(zip(together, np.repeat(names, sizes), strict=True))
     for place, speaker in enumerate(together, start=1):
         due = np.where(dealt < sizes, sizes * place / len(together) - dealt, -np.inf)
         taker = int(np.argmax(due))

@@ -202,7 +202,7 @@ def verify(file: Path, checksum: str) -> None:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
     found = checksum_of(file, checksum.partition(":")[0])
-    if found != checksum:
+    if found != checksum.lower():
         raise ValueError(
             f"{file}: its checksum is {found}, {checksum} is wanted; fetch the list"
             " again, or correct checksum if this is the list you mean"

@@ -33,6 +33,8 @@ def with_durations(
         length = (stop - start).where(~wrong, 0)
         rows["start"] = (start / SAMPLE_RATE).map("{:.7f}".format)
         rows["stop"] = (stop / SAMPLE_RATE).map("{:.7f}".format)
+        if "session" not in rows:  # segments of one recording are of one
+            rows["session"] = rows["path"]
     seconds = length / SAMPLE_RATE
     silent = (reason == "") & (of_row["silent"] == 1)
     reason = reason.where(~silent, rows["path"] + ": all samples are zero (silence)")

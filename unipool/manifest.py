@@ -5,6 +5,8 @@ speaker     as the corpus spells it
 split       train, valid or test; all utterances of a speaker are in one of them
 path        of the audio, absolute or relative to the working folder
 seconds     duration at 16 kHz, with 7 decimals: a whole number of samples
+start, stop  only where utterances are segments: where in the recording, in s
+session     only where it is known: the occasion of the recording, within the speaker
 ...         any further columns are metadata, kept as text
 
 UTF-8, with a header. The order of the rows is part of the content: cache parts and

@@ -89,6 +89,12 @@ def prepare_trials(
         listed = take_over_trials(
             file, utterances, split=split, enrolments=enrolments, unknown=unknown
         )
+    for target, kind in ((1, "target"), (0, "non-target")):
+        if not (listed.trials["target"] == target).any():
+            raise ValueError(
+                f"{trials}: there would be no {kind} trial, and error rates need both"
+                " sorts; check the list, and what it names against the corpus"
+            )
     shown = list(dict.fromkeys([*balance, *conditions]))
     listed = add_conditions(listed, rows, conditions)
     write_trials(listed.trials, trials, listed.enrolments)

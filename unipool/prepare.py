@@ -1,6 +1,8 @@
 """Turn a corpus into a checked manifest."""
 
 import logging
+import unicodedata
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +99,8 @@ def prepare_corpus(
     usable = rows[~bad].drop(columns=["reason", "origin"])
     usable["split"] = divide(usable, split) if listed is None else listed[~bad]
     usable = usable.reset_index(drop=True)
+    if usable.empty:
+        raise ValueError("nothing of the corpus can be used, nothing was written")
     excluded.parent.mkdir(parents=True, exist_ok=True)
     rows[bad][EXCLUDED_COLUMNS].to_csv(excluded, index=False)
     write_manifest(usable, manifest)
@@ -149,6 +153,19 @@ def _structural_faults(rows: pd.DataFrame, gone: set[str]) -> list[str]:
     for column in ("utterance", "speaker"):
         empty = rows[rows[column].str.strip() == ""]
         faults += [f"{row.origin}: no {column}" for row in empty.itertuples()]
+        blank = rows[
+            (rows[column] != rows[column].str.strip()) & ~rows.index.isin(empty.index)
+        ]
+        faults += [
+            f"{row.origin}: {column} {getattr(row, column)!r} has a blank at an end"
+            for row in blank.itertuples()
+        ]
+        faults += _spelt_twice(rows, column)
+    nameless = rows[[not _is_utf8(path) for path in rows["path"]]]
+    faults += [
+        f"{row.path!r}: the name of the file is not UTF-8; rename it"
+        for row in nameless.itertuples()
+    ]
     faults += [
         f"{row.origin}: {row.path} is not there"
         for row in rows[rows["path"].isin(gone)].itertuples()
@@ -166,6 +183,26 @@ def _structural_faults(rows: pd.DataFrame, gone: set[str]) -> list[str]:
             for row in torn.itertuples()
         ]
     return faults
+
+
+def _spelt_twice(rows: pd.DataFrame, column: str) -> list[str]:
+    """Find ids that look alike and differ in how Unicode composes their letters."""
+    ids = pd.Series(rows[column].unique())
+    ids = ids[[not text.isascii() for text in ids]]
+    composed = ids.map(lambda text: unicodedata.normalize("NFC", text))
+    alike = ids[composed.duplicated(keep=False)]
+    return [
+        f"{column} {text!r} is spelt in two ways that look alike (Unicode NFC and NFD:"
+        f" {text!a}); choose one"
+        for text in alike
+    ]
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _stop_at(faults: list[str], way_out: str = "") -> None:
@@ -192,26 +229,24 @@ def _tell_incomplete(faults: list[str], incomplete: str) -> None:
 
 def _tell_copies(rows: pd.DataFrame, copies: pd.DataFrame) -> None:
     """Warn of the same audio under two ids: as a target trial it is no test at all."""
-    if copies.empty:
+    first_of = dict(copies.itertuples(index=False))
+    paths = [first_of.get(path, path) for path in rows["path"]]
+    audio = pd.Series(paths, index=rows.index, dtype=str)
+    for place in ("start", "stop"):
+        if place in rows:
+            audio = audio + "\n" + rows[place]
+    again = rows[audio.duplicated()]
+    if again.empty:
         return
-    by_path = rows.drop_duplicates("path").set_index("path")
-    pairs = [
-        (by_path.loc[path], by_path.loc[first])
-        for path, first in copies.itertuples(index=False)
-        if path in by_path.index and first in by_path.index
-    ]
-    for what, some in (
-        ("of one speaker", [p for p in pairs if p[0].speaker == p[1].speaker]),
-        ("of two speakers", [p for p in pairs if p[0].speaker != p[1].speaker]),
-    ):
-        if some:
-            examples = ", ".join(
-                f"{one.utterance} = {other.utterance}"
-                for one, other in some[:EXAMPLES_SHOWN]
-            )
+    first = rows.assign(audio=audio).drop_duplicates("audio").set_index("audio")
+    first = first.loc[audio[again.index]].set_axis(again.index)
+    same = again["speaker"] == first["speaker"]
+    for what, some in (("one speaker", same), ("two speakers", ~same)):
+        if some.any():
+            pairs = zip(again["utterance"][some], first["utterance"][some], strict=True)
             logger.warning(
-                "%d utterances %s are copies of another's file, for example %s",
-                len(some),
+                "%d utterances of %s are the audio of another, for example %s",
+                some.sum(),
                 what,
-                examples,
+                ", ".join(f"{one} = {other}" for one, other in islice(pairs, 3)),
             )

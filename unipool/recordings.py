@@ -147,7 +147,12 @@ def _inspect(path: str, size: int, modified: int, check: Check) -> Recording:
         if check == "headers":
             return looked_at._replace(middle=middle, samples=count_samples(Path(path)))
         samples = read_audio(Path(path))
-    except (ValueError, OSError) as error:
+    except OSError as error:  # of the disk or of permissions, not of the recording
+        raise ValueError(
+            f"{path}: cannot be read now ({error.strerror}); what was looked at is"
+            " remembered, so start again when it can"
+        ) from error
+    except ValueError as error:
         return looked_at._replace(fault=str(error))
     return looked_at._replace(
         middle=middle, samples=len(samples), silent=int(not samples.any())

@@ -7,13 +7,15 @@ option has one name from here to its constructor and no list of names to keep up
 
 import inspect
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
+
+from workflow.sources import unfair_corpora
 
 JSON_TYPES = {
     int: "integer",
@@ -23,6 +25,7 @@ JSON_TYPES = {
     Path: "string",
     list: "array",
     tuple: "array",
+    Sequence: "array",
     dict: "object",
     types.NoneType: "null",
 }
@@ -71,6 +74,8 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
             config, "corpora", f"trials.{name}.corpus", trials["corpus"]
         )
         yield from _unverified(f"trials.{name}", trials)
+        if name.endswith(".enrolments"):
+            yield f"trials.{name}: the end of the name is taken; choose another"
     if "full" in config.get("views", {}):
         yield "views.full: is there already, whole utterances; choose another name"
     for name, view in config.get("views", {}).items():
@@ -90,6 +95,7 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
                 yield from _look_up(config, library, f"grid[{i}].{key}", name)
         if block["train"] in config["corpora"]:
             yield from _unfair_tests(config, i)
+            yield from unfair_corpora(config, i)
 
 
 def _unverified(where: str, listed: dict[str, Any]) -> Iterator[str]:
@@ -118,29 +124,11 @@ def _unfair_tests(config: dict[str, Any], i: int) -> Iterator[str]:
                 f" (corpora.{block['train']}.valid_trials), so its errors would be too"
                 " low; test on other trials"
             )
-        if _is_all_of(config, trials.get("corpus"), block["train"]):
-            yield (
-                f"grid[{i}].test: {name!r} is of all speakers of the corpus that is"
-                f" trained on ({block['train']}); test on its test speakers, or train"
-                " on another corpus"
-            )
         if (trials.get("corpus"), trials.get("split")) == (block["train"], "train"):
             yield (
                 f"grid[{i}].test: {name!r} is of the speakers that are trained on; test"
                 " on another split"
             )
-
-
-def _is_all_of(config: dict[str, Any], corpus: str | None, trained: str) -> bool:
-    """Say whether one corpus is another with every speaker a test speaker."""
-    one, other = config["corpora"].get(corpus, {}), config["corpora"][trained]
-    own = one.get("options", {}), other.get("options", {})
-    return (
-        one.get("kind") == other["kind"]
-        and own[0].get("root") == own[1].get("root")
-        and own[0].get("test_only", False)
-        and not own[1].get("test_only", False)
-    )
 
 
 def _look_up(

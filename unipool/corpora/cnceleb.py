@@ -68,7 +68,11 @@ def list_cnceleb(*, root: Path, second: Path | None = None) -> Corpus:
         for line in _read_lines(lists / name)
     }
     there = {*enrol["utterance"], *test["utterance"]}
+    lacking = [
+        n for n in ("enroll.lst", "enroll.map", "test.lst") if not (lists / n).is_file()
+    ]
     missing = (
+        *(f"{lists / name} is not there" for name in lacking),
         *sentences_of(
             sorted(dev.difference(data["speaker"])), "speakers of dev.lst have no audio"
         ),

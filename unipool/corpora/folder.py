@@ -1,5 +1,6 @@
 """A corpus that is nothing but a folder for each speaker."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -8,9 +9,11 @@ from unipool.audio import SUFFIXES
 from unipool.corpora.corpus import Corpus
 from unipool.corpora.listing import find_audio
 
+logger = logging.getLogger(__name__)
+
 
 def list_folder(*, root: Path) -> Corpus:
-    """List ``<root>/<speaker>/**/*.{wav,flac,ogg,mp3,m4a}``.
+    """List ``<root>/<speaker>/**/*`` that is audio by its extension.
 
     The id of an utterance is its path below the root, without extension. A folder of a
     speaker's folder is a session. Hidden files (``._*`` among them) are left out,
@@ -29,11 +32,19 @@ def list_folder(*, root: Path) -> Corpus:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; it should hold the speakers")
-    found = [name for name in find_audio(root) if "/" in name]
+    audio = list(find_audio(root))
+    found = [name for name in audio if "/" in name]
     if not found:
         raise FileNotFoundError(
             f"{root}: no audio; looked for <speaker>/**/*"
             f" with {', '.join(SUFFIXES)} in it"
+        )
+    if len(found) < len(audio):
+        logger.warning(
+            "%s: %d recordings are in no speaker's folder, so not taken: %s ...",
+            root,
+            len(audio) - len(found),
+            next(name for name in audio if "/" not in name),
         )
     places = [name.split("/") for name in found]
     utterances = pd.DataFrame(

@@ -35,7 +35,7 @@ def _below(
             key=lambda entry: entry.name,
         )
     for entry in found:
-        if entry.is_dir():
+        if _is_folder(entry):
             real = f"{real_paths[-1]}/{entry.name}"
             if entry.is_symlink():
                 real = os.path.realpath(entry.path)
@@ -44,3 +44,10 @@ def _below(
                 yield from _below(entry.path, name, suffixes, (*real_paths, real))
         elif entry.name.lower().endswith(suffixes):
             yield prefix + entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself; it is told where it is opened
+        return False

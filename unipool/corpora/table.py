@@ -55,6 +55,8 @@ def read_table(
         raise ValueError(f"{file}: no rows")
     found = list(table)
     for name, theirs in (columns or {}).items():
+        if not isinstance(theirs, str):
+            raise ValueError(f"columns: {name} is {theirs!r}; write the name as text")
         if name not in (*REQUIRED, *OPTIONAL):
             raise ValueError(
                 f"columns: {name} is none of {', '.join((*REQUIRED, *OPTIONAL))}"
@@ -69,6 +71,18 @@ def read_table(
     for name in REQUIRED:
         if name not in table:
             raise ValueError(_no_column(file, name, found))
+    reserved = [name for name in ("reason", "origin") if name in table]
+    if "stop" in table and "start" in table and "seconds" not in table:
+        reserved.append("stop")
+    if reserved:
+        raise ValueError(
+            f"{file}: a column {reserved[0]!r}, which unipool makes itself; rename it"
+            " (a segment is said by start and seconds)"
+        )
+    nowhere = table["path"].str.strip() == ""
+    if nowhere.any():
+        line = int(nowhere.to_numpy().argmax()) + 2
+        raise ValueError(f"{file}:{line}: no path ({nowhere.sum()} such rows)")
     if "utterance" not in table:
         table["utterance"] = [Path(p).with_suffix("").as_posix() for p in table["path"]]
     base = file.parent if root is None else Path(root)

@@ -34,7 +34,8 @@ def same_values(
 ) -> pd.DataFrame:
     """Compare the two sides of each trial.
 
-    The value of a model is that of its utterances where they agree, and else not known;
+    Sessions are the speaker's: those of two speakers are never the same. The value of a
+    model is that of its utterances where they agree, and else not known;
     nor is an empty value.
 
     Args:
@@ -55,7 +56,10 @@ def same_values(
     right = ids.get_indexer(listed.trials["test"])
     columns = {}
     for name in names:
-        codes = _codes(rows[name])
+        values = rows[name]
+        if name == "session":
+            values = (rows["speaker"] + "\0" + values).where(values != "", "")
+        codes = _codes(values)
         both = np.concatenate(
             [_agreed(codes[of_model], index_of_model, len(models)), codes]
         )

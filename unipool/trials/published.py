@@ -136,6 +136,9 @@ def _read_lines(file: Path, text: str) -> pd.DataFrame:
 def _split_lines(text: str) -> pd.DataFrame:
     """Give the words of each line that has any, in four columns, by its number."""
     try:
+        # Of a longer first line pandas would make an index of its first words.
+        if len(text.split("\n", 1)[0].split()) > 4:
+            raise pd.errors.ParserError
         table = pd.read_csv(
             io.StringIO(text),
             sep=r"\s+",

@@ -64,6 +64,11 @@ def sort_into_units(
             more than ``MOST_GROUPS`` combinations of values.
     """
     check_metadata(rows, balance, "balance")
+    if "session" in balance:
+        raise ValueError(
+            "balance: sessions are a speaker's own, so those of two speakers are never"
+            " the same; same_session is the option for them"
+        )
     for name in balance:
         empty = rows[name] == ""
         if empty.any():

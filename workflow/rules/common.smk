@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from workflow.config import problems_of
+from workflow.sources import missing_files
 
 # Snakemake starts jobs through a shell and leaves this unquoted, so that they would not
 # start from an environment whose path has a space.
@@ -22,6 +23,7 @@ if workflow.is_main_process:
     problems = problems_of(config, SCHEMA)
     if Path(config.get("cache_dir", ".")).is_file():
         problems.append(f"cache_dir: {config['cache_dir']} is a file; name a folder")
+    problems = problems or missing_files(config)
     if problems:
         raise WorkflowError("the config has mistakes:\n  " + "\n  ".join(problems))
 validate(config, str(SCHEMA))  # fills in the defaults

@@ -35,10 +35,14 @@ rule prepare_corpus:
         version=CORPUS_VERSION,
         kind=corpus_setting("kind"),
         options=corpus_setting("options"),
+        tables=lambda wildcards: tables_of_corpus(wildcards),
         split=corpus_setting("split"),
-        check=corpus_setting("check"),
         bad_audio=corpus_setting("bad_audio"),
-        incomplete=corpus_setting("incomplete"),
+        # What these change shows in the manifest, if in anything.
+        check=lambda wildcards, threads: config["corpora"][wildcards.corpus]["check"],
+        incomplete=lambda wildcards, threads: config["corpora"][wildcards.corpus][
+            "incomplete"
+        ],
         min_seconds=corpus_setting("min_seconds"),
     script:
         "../scripts/prepare_corpus.py"
@@ -80,6 +84,11 @@ rule prepare_trials:
         "../envs/unipool.yaml"
     params:
         version=CORPUS_VERSION,
+        # As params, since another input alone does not make a file again.
+        source=lambda wildcards: [
+            config["trials"][wildcards.trials].get(name)
+            for name in ("corpus", "file", "enrolments")
+        ],
         split=trials_setting("split"),
         checksum=trials_setting("checksum"),
         unknown=trials_setting("unknown", default="error"),

@@ -5,7 +5,7 @@ from unipool.pairing import prepare_trials
 
 files = {name: snakemake.input.get(name) for name in ("file", "enrolments")}
 options = dict(snakemake.params.items())
-del options["version"]
+del options["version"], options["source"]
 with job_log(snakemake.log[0], f"prepare_trials {snakemake.wildcards.trials}"):
     prepare_trials(
         manifest=Path(snakemake.input.manifest),
