@@ -40,6 +40,16 @@ def test_a_folder_holds_a_folder_for_each_speaker(tmp_path):
     assert corpus["path"][1] == str(tmp_path / "anna/session 2/ü.FLAC")
 
 
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
+    touch(tmp_path, "anna/1.wav", "bob/2.wav")
+    (tmp_path / "anna" / "all").symlink_to(tmp_path)
+    (tmp_path / "carl").symlink_to(tmp_path / "bob")
+
+    corpus = list_folder(root=tmp_path).utterances
+
+    assert corpus["utterance"].tolist() == ["anna/1", "bob/2", "carl/2"]
+
+
 @pytest.mark.parametrize("content", [None, "a.wav", "anna/notes.txt"])
 def test_a_folder_without_audio_says_what_was_looked_for(tmp_path, content):
     root = tmp_path / "corpus"

@@ -103,6 +103,7 @@ def test_splits_of_its_own_need_no_more():
         ({"split": ["test", ""] * 5}, None, "does not say which speakers train"),
         ({"split": ["test", "train"] * 5}, {"test": 2}, "has test speakers of its own"),
         ({}, {"valid": 9}, "10 speakers make 1 to train, 9 for valid"),
+        ({}, {"valid": 1}, "10 speakers make 9 to train, 1 for valid"),
         (
             {},
             {"valid": 2, "stratify": ["sex"]},

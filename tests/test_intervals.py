@@ -83,6 +83,26 @@ def test_it_covers_the_truth_about_as_often_as_it_says():
     assert 51 <= covered <= 60
 
 
+def test_a_trial_counts_as_often_as_its_speakers_were_drawn():
+    scored, first, second = trials_of(6)
+    scores, targets = np.empty(len(first)), np.zeros(len(first), bool)
+    order = np.concatenate([scored.target_trials, scored.nontarget_trials])
+    generator = np.random.default_rng(1)
+    targets[scored.target_trials] = True
+    scores[order] = generator.normal(size=len(order)) + targets[order]
+    trials = SortedTrials(scores, targets)
+
+    (drawn,) = draw_speakers([trials], first, second, {"eer": eer}, draws=1, seed=3)[
+        "eer"
+    ]
+
+    counts = np.random.default_rng(3).multinomial(6, np.full(6, 1 / 6))
+    times = np.where(targets, counts[first], counts[first] * counts[second])
+    repeated = np.repeat(np.arange(len(first)), times)
+    expected = eer(SortedTrials(scores[repeated], targets[repeated]).error_rates())
+    assert drawn[0] == pytest.approx(expected)
+
+
 def test_one_speaker_is_an_error():
     trials = SortedTrials(np.array([1.0, 2.0]), np.array([True, False]))
 

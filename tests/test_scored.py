@@ -45,6 +45,15 @@ def test_every_usual_format_is_read(tmp_path, text):
     assert read[columns].to_numpy().tolist() == [list(row) for row in TRIALS]
 
 
+def test_ids_may_be_numbers(tmp_path):
+    (tmp_path / "scores").write_text("1001 2002 0.5 1\n1001 3003 -2 0\n")
+
+    read = read_scored(tmp_path / "scores")
+
+    assert read["enrolment"].tolist() == ["1001", "1001"]
+    assert read["score"].tolist() == [0.5, -2.0]
+
+
 def test_scores_and_labels_may_stand_alone(tmp_path):
     (tmp_path / "scores").write_text(lines("{s} {t}"))
 
@@ -141,6 +150,18 @@ def test_two_systems_are_compared_on_the_same_speakers(scores, capsys):
     assert told["difference"] == pytest.approx(told["second"] - told["first"])
     assert told["low"] < told["difference"] < told["high"] < 0
     assert told["p_value"] < 0.001
+
+
+def test_a_system_does_not_differ_from_itself(scores, capsys):
+    lines = (scores / "a.csv").read_text().splitlines(True)
+    (scores / "c.csv").write_text("".join([lines[0], *lines[:0:-1]]))
+    arguments = [str(scores / "a.csv"), str(scores / "c.csv"), "--json"]
+
+    assert main(["compare", *arguments, "--manifest", str(scores / "m.csv")]) == 0
+
+    told = json.loads(capsys.readouterr().out)["eer"]
+    assert told["low"] == told["difference"] == told["high"] == 0
+    assert told["p_value"] == 1
 
 
 def test_scores_of_other_trials_are_not_compared(scores, capsys):
