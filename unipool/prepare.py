@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from unipool.corpora import CORPORA, shortfalls
+from unipool.corpora.faults import stop_at
 from unipool.division import divide, read_split, speakers_with_little
 from unipool.download import verify
 from unipool.durations import with_durations
@@ -18,9 +19,9 @@ from unipool.recordings import Check, copies_among, inspect_recordings
 logger = logging.getLogger(__name__)
 
 EXCLUDED_COLUMNS = ["utterance", "path", "reason"]
-FAULTS_SHOWN = 10
-
 EXAMPLES_SHOWN = 3
+
+NOTHING_WRITTEN = "faults in the corpus, nothing was written"
 NOT_LISTED = "its speaker is not in the list of splits"
 
 
@@ -71,19 +72,19 @@ def prepare_corpus(
     rows = corpus.utterances
     paths = rows["path"].drop_duplicates().tolist()
     gone = {path for path in paths if not Path(path).is_file()}
-    _stop_at(_structural_faults(rows, gone))
+    stop_at(_structural_faults(rows, gone), NOTHING_WRITTEN)
     found = inspect_recordings(
         paths, check=check, memory=recordings, num_workers=num_workers
     )
     rows = with_durations(rows, found, min_seconds=min_seconds)
     bad = rows["reason"] != ""
     if bad_audio == "error":
-        _stop_at(
+        stop_at(
             [
                 f"{row.origin}: utterance {row.utterance}: {row.reason}"
                 for row in rows[bad].itertuples()
             ],
-            "; mend them, or set bad_audio: exclude to leave them out",
+            f"{NOTHING_WRITTEN}; mend them, or leave them out: bad_audio: exclude",
         )
     _tell_incomplete(shortfalls(corpus, rows["seconds"]), incomplete)
     _tell_copies(rows[~bad], copies_among(found))
@@ -203,16 +204,6 @@ def _is_utf8(text: str) -> bool:
         return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
-
-
-def _stop_at(faults: list[str], way_out: str = "") -> None:
-    if faults:
-        shown = "".join(f"\n  {fault}" for fault in faults[:FAULTS_SHOWN])
-        first = f", the first {FAULTS_SHOWN}" if len(faults) > FAULTS_SHOWN else ""
-        raise ValueError(
-            f"{len(faults)} faults in the corpus, nothing was written{way_out}"
-            f"{first}:{shown}"
-        )
 
 
 def _tell_incomplete(faults: list[str], incomplete: str) -> None:
