@@ -115,7 +115,7 @@ def _read(path: str) -> Waveform:
     except ValueError as error:
         raise ValueError(
             f"{error}; to leave such recordings out, set `check: decode` and"
-            " `bad_audio: exclude` of the corpus"
+            " `bad_audio: exclude` of the corpus, and add --forcerun prepare_corpus"
         ) from error
 
 

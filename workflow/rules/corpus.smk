@@ -35,7 +35,7 @@ rule prepare_corpus:
         version=CORPUS_VERSION,
         kind=corpus_setting("kind"),
         options=corpus_setting("options"),
-        tables=lambda wildcards: tables_of_corpus(wildcards),
+        tables=tables_of_corpus,
         split=corpus_setting("split"),
         bad_audio=corpus_setting("bad_audio"),
         # What these change shows in the manifest, if in anything.
