@@ -277,6 +277,25 @@ def test_one_audio_divided_twice_is_not_trained_on_and_tested(changes):
     )
 
 
+def test_nor_chooses_one_audio_and_tests_on_it_divided_otherwise():
+    config = copy.deepcopy(CONFIG)
+    one = {"kind": "voxceleb1", "options": {"root": "/d/vox"}}
+    config["corpora"] |= {
+        "one": one,
+        "all": {"kind": "voxceleb1", "options": {"root": "/d/vox", "test_only": True}},
+    }
+    config["trials"] |= {
+        "o": {"corpus": "one", "split": "test", "file": "o.txt"},
+        "e": {"corpus": "all", "split": "test", "file": "e.txt"},
+    }
+    config["corpora"]["demo"]["valid_trials"] = "o"
+    config["grid"][0]["test"] = ["e"]
+
+    (problem,) = problems_of(config, SCHEMA)
+
+    assert "the same audio as one, that chooses the weights" in problem
+
+
 def test_one_audio_divided_alike_may_be():
     assert trained_and_tested() == []
     assert trained_and_tested(options={"root": "/d/vox2", "test_only": True}) == []

@@ -4,6 +4,7 @@ import gzip
 import logging
 import sys
 
+import lhotse
 import numpy as np
 import pytest
 import soundfile
@@ -11,8 +12,6 @@ from conftest import voice
 
 from unipool.audio import read_audio
 from unipool.corpora.lhotse import list_lhotse
-
-lhotse = pytest.importorskip("lhotse")
 
 
 def record(path, *, seconds=2.0, channels=1, rate=16_000):

@@ -21,7 +21,6 @@ def missing_files(config: dict[str, Any]) -> list[str]:
     Snakemake would say it too, but not where an older result is: it would go on with
     that, under the new definition.
     """
-    named: dict[str, str] = {}
     trials = {
         name
         for block in config["grid"]
@@ -30,25 +29,30 @@ def missing_files(config: dict[str, Any]) -> list[str]:
             *block["test"],
         ]
     }
-    for name in sorted(trials):
-        for key in ("file", "enrolments"):
-            if key in config["trials"][name]:
-                named[f"trials.{name}.{key}"] = config["trials"][name][key]
     corpora = {config["trials"][name]["corpus"] for name in trials}
-    for name in sorted(corpora | {block["train"] for block in config["grid"]}):
+    corpora |= {block["train"] for block in config["grid"]}
+    named: dict[str, str | None] = {}
+    for name in sorted(trials):
+        listed = config["trials"][name]
+        named[f"trials.{name}.file"] = _on_disk(listed)
+        named[f"trials.{name}.enrolments"] = listed.get("enrolments")
+    for name in sorted(corpora):
         corpus = config["corpora"][name]
-        if "file" in corpus.get("split", {}):
-            named[f"corpora.{name}.split.file"] = corpus["split"]["file"]
-        for key, value in corpus.get("options", {}).items():
-            if key in TABLES and value is not None:
-                named[f"corpora.{name}.options.{key}"] = value
-    fetched = ("file",)  # by URL; all else must lie on a disk
+        named[f"corpora.{name}.split.file"] = _on_disk(corpus.get("split", {}))
+        for key in TABLES:
+            value = corpus.get("options", {}).get(key)
+            named[f"corpora.{name}.options.{key}"] = value
     return [
         f"{key}: {value} is not there; correct the path, or put the file there"
         for key, value in named.items()
-        if not ("://" in value and key.endswith(fetched) and ".options." not in key)
-        and not Path(value).is_file()
+        if value is not None and not Path(value).is_file()
     ]
+
+
+def _on_disk(listed: dict[str, Any]) -> str | None:
+    """Give the path of a list, unless it is fetched."""
+    file = listed.get("file")
+    return None if file is None or "://" in file else file
 
 
 def unfair_corpora(config: dict[str, Any], i: int) -> Iterator[str]:
@@ -65,6 +69,8 @@ def unfair_corpora(config: dict[str, Any], i: int) -> Iterator[str]:
             f"corpora.{block['train']}.valid_trials: {trained['valid_trials']!r} is of"
             " the speakers that are trained on; choose by another split"
         )
+    roles = {chosen_by.get("corpus"): "chooses the weights"}
+    roles |= {block["train"]: "is trained on"}
     for name in block["test"]:
         listed = config["trials"].get(name, {})
         corpus = config["corpora"].get(listed.get("corpus"), {})
@@ -78,15 +84,15 @@ def unfair_corpora(config: dict[str, Any], i: int) -> Iterator[str]:
                 f" chooses the weights ({trained['valid_trials']!r}); test on another"
                 " split"
             )
-        if _source(corpus) != _source(trained) or listed["corpus"] == block["train"]:
-            continue
-        if _division(corpus) != _division(trained):
-            yield (
-                f"grid[{i}].test: {name!r} is of {listed['corpus']}, which is the same"
-                f" audio as {block['train']}, that is trained on, otherwise divided; so"
-                " some speakers are in both. Divide them alike, or train on another"
-                " corpus"
-            )
+        for other, role in roles.items():
+            seen = config["corpora"].get(other, {})
+            alike = listed.get("corpus") != other and _source(corpus) == _source(seen)
+            if alike and _division(corpus) != _division(seen):
+                yield (
+                    f"grid[{i}].test: {name!r} is of {listed['corpus']}, which is the"
+                    f" same audio as {other}, that {role}, otherwise divided; so some"
+                    " speakers are in both. Divide them alike, or take another corpus"
+                )
 
 
 def _source(corpus: dict[str, Any]) -> tuple[Any, ...]:

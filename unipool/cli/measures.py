@@ -32,6 +32,7 @@ def add_measures(commands: Any) -> None:
 
 
 def _metrics(options: argparse.Namespace) -> int:
+    # Here, not above: scipy takes its time to import.
     from unipool.measuring import measure
     from unipool.scored import read_scored, speakers_of
 
