@@ -1,15 +1,19 @@
 """Embed the utterances of one split with one trained backend."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from unipool.backends import BACKENDS
 from unipool.batches import embed_utterances
+from unipool.cache import Cache
 from unipool.checkpoint import read_checkpoint
 from unipool.device import pick_device
 from unipool.embeddings import Embeddings, write_embeddings
 from unipool.splits import Memory, SplitCache
+from unipool.weighing import LayerWeights, weigh_layers
 
 
 def embed(
@@ -21,7 +25,7 @@ def embed(
     num_threads: int,
     embed_batch_seconds: float,
 ) -> None:
-    """Embed every utterance of a split, whole.
+    """Embed every utterance of a split, whole; note how the backend weighs the layers.
 
     Args:
         run: folder of the checkpoint.
@@ -41,7 +45,7 @@ def embed(
     torch.set_num_threads(num_threads)
     weights, info = read_checkpoint(run)
     where = pick_device(device)
-    cache, _ = split.open(Memory(0, 0), where)
+    cache, rows = split.open(Memory(0, 0), where)
     if (cache.layers, cache.hidden_size) != (info["layers"], info["hidden_size"]):
         raise ValueError(
             f"{split.folder}: hidden states of layers {cache.layers}, size"
@@ -53,6 +57,7 @@ def embed(
         cache.num_layers, cache.hidden_size, **info["options"]
     )
     backend.load_state_dict(weights)
+    started = time.monotonic()
     vectors = embed_utterances(
         backend.to(where),
         cache,
@@ -60,17 +65,43 @@ def embed(
         device=where,
         progress=True,
     )
+    embed_seconds = time.monotonic() - started
     write_embeddings(
         embeddings,
         Embeddings(
             cache.utterances,
+            rows["speaker"].tolist(),
+            rows["seconds"].to_numpy(float),
             vectors,
             num_heads=info["loss_heads"],
             info={
-                "backend_parameters": info["backend_parameters"],
-                "train_seconds": info["train_seconds"],
+                "costs": {
+                    "backend_parameters": info["backend_parameters"],
+                    "train_seconds": info["train_seconds"],
+                    "train_memory_bytes": info.get("train_memory_bytes"),
+                    "embed_seconds": round(embed_seconds, 3),
+                },
                 "caches": info["caches"] | split.costs(cache),
                 "trained_with": info["versions"],
             },
+            **_of_layers(weigh_layers(backend, cache, device=where), cache),
         ),
     )
+
+
+def _of_layers(weights: dict[str, LayerWeights], cache: Cache) -> dict[str, Any]:
+    """Give what the file says of layers: most of the part that is used last.
+
+    A backend that leaves layers out leaves out the first ones.
+    """
+    if not weights:
+        return {}
+    *earlier, (_, last) = weights.items()
+    return {
+        "layers": cache.layers[-len(last.mean) :],
+        "layer_weights": last.mean,
+        "layer_weights_std": last.std,
+        "layer_attention": last.attention,
+        "attention_utterance": last.utterance,
+        "earlier_layer_weights": {part: of_part.mean for part, of_part in earlier},
+    }

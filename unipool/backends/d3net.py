@@ -57,6 +57,11 @@ class AttentiveVAD(nn.Module):
         gates = (torch.matmul(mixed, self.weight) + self.bias).sigmoid()
         return mixed * zero_padding(gates, mask)
 
+    def layer_weights(self, plane: Float[Tensor, "B L T C"]) -> Float[Tensor, "B L T"]:
+        """Give the mean of each layer's weights in all mixtures: a share of them."""
+        shares = rearrange(self.mixing_logits.softmax(dim=1).mean(dim=0), "l -> l 1")
+        return shares.expand(plane.shape[:3])
+
 
 class DenseStage(nn.Module):
     """Batch norm, ReLU and a dilated 3 x 3 convolution for each earlier plane, summed.

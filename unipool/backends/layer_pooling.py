@@ -56,7 +56,7 @@ class AttendedLayers(nn.Module):
 
     def forward(self, plane: Float[Tensor, "B L T C"]) -> Float[Tensor, "B T C"]:
         """Reduce the layers of each frame."""
-        heads = rearrange(plane, "b l t (h d) -> b l t h d", h=self.num_heads)
+        heads = self._heads(plane)
         weights = self.dropout(self._weights(heads))
         weighted = heads * rearrange(weights, "b l t h -> b l t h 1")
         if self.keep == "max":  # by place: amax would keep the plane for its gradient
@@ -64,6 +64,14 @@ class AttendedLayers(nn.Module):
         else:
             kept = weighted.mean(dim=1)
         return rearrange(kept, "b t h d -> b t (h d)")
+
+    def layer_weights(self, plane: Float[Tensor, "B L T C"]) -> Float[Tensor, "B L T"]:
+        """Give the weights' mean over the heads, scaled to sum to 1 over the layers."""
+        weights = self._weights(self._heads(plane)).mean(dim=3)
+        return weights / weights.sum(dim=1, keepdim=True)
+
+    def _heads(self, plane: Float[Tensor, "B L T C"]) -> Float[Tensor, "B L T H D"]:
+        return rearrange(plane, "b l t (h d) -> b l t h d", h=self.num_heads)
 
     def _weights(self, heads: Float[Tensor, "B L T H D"]) -> Float[Tensor, "B L T H"]:
         squeezed = [
@@ -94,6 +102,11 @@ class WeightedSum(nn.Module):
         """Reduce the layers."""
         weights = self.layer_logits.softmax(dim=0)
         return einsum(plane, weights, "b l t c, l -> b t c")
+
+    def layer_weights(self, plane: Float[Tensor, "B L T C"]) -> Float[Tensor, "B L T"]:
+        """Give the weights: of every frame the same."""
+        weights = rearrange(self.layer_logits.softmax(dim=0), "l -> l 1")
+        return weights.expand(plane.shape[:3])
 
 
 class MeanOfLayers(nn.Module):
