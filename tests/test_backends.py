@@ -16,6 +16,7 @@ from unipool.backends.padding import MaskedBatchNorm
 from unipool.backends.pooling import AttentiveStatisticsPool, mean_and_std
 from unipool.backends.unipool import UniPool
 from unipool.batches import embed_utterances
+from unipool.weighing import watch_layers
 
 CPU = torch.device("cpu")
 HIDDEN_SIZE = 6
@@ -308,6 +309,61 @@ def test_a_backend_uses_its_layers_only(kind, options, used):
         changed.append(not torch.equal(backend(other, MASK), embeddings))
 
     assert changed == used
+
+
+POOL = "layer_pool.reduce"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "parts"),
+    [
+        ("unipool", {}, {"blocks.0.vad": 3, "blocks.1.vad": 3, POOL: 3}),
+        ("unipool", {"num_blocks": 0}, {POOL: 3}),
+        ("unipool", {"attentive_vad": False, "use_layer_zero": True}, {POOL: 4}),
+        ("unipool", {"attentive_vad": False, "layer_pool": "weighted-sum"}, {POOL: 3}),
+        ("unipool", {"attentive_vad": False, "layer_pool": "mean"}, {}),
+        ("ltdnn-ecapa", {}, {POOL: 4}),
+        ("ltdnn-d3net", {}, {POOL: 4}),
+        ("lap-astp", {}, {POOL: 4}),
+        ("weighted-sum-ecapa", {}, {POOL: 4}),
+        ("weighted-sum-xvector", {}, {POOL: 4}),
+        ("mhfa", {}, {"sum_keys": 4, "sum_values": 4}),
+        ("ca-mhfa", {}, {"sum_keys": 4, "sum_values": 4}),
+        ("combined", {}, {POOL: 4}),
+        ("combined", {"layer_pool": "lap"}, {POOL: 4}),
+        ("combined", {"layer_pool": "mean"}, {}),
+        ("combined", {"layer_pool": "one"}, {}),
+    ],
+)
+def test_which_parts_of_a_backend_weigh_layers_in_the_order_of_use(
+    kind, options, parts
+):
+    backend = build(kind, **options).eval()
+    embeddings = backend(utterances(), MASK)
+
+    with watch_layers(backend) as noted:
+        watched = backend(utterances(), MASK)
+
+    assert [(name, weights.shape[1]) for name, weights in noted.items()] == [
+        *parts.items()
+    ]
+    assert torch.equal(watched, embeddings)
+    for weights in noted.values():
+        torch.testing.assert_close(weights.sum(dim=1), torch.ones(3, 9))
+
+
+@every_backend
+def test_weights_of_layers_do_not_depend_on_the_batch(kind):
+    backend = build(kind).eval()
+
+    with watch_layers(backend) as noted:
+        backend(padded_with(1e9, utterances()), MASK)
+        together = dict(noted)
+        backend(utterances()[1:2, :, :5], torch.ones(1, 5, dtype=torch.bool))
+
+    assert noted
+    for name, alone in noted.items():
+        torch.testing.assert_close(together[name][1:2, :, :5], alone)
 
 
 @pytest.mark.parametrize(

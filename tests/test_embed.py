@@ -12,6 +12,7 @@ from unipool.backends import BACKENDS
 from unipool.checkpoint import read_checkpoint
 from unipool.embed import embed
 from unipool.embeddings import read_embeddings
+from unipool.extract import extract
 from unipool.fetch import fetch_backbone
 from unipool.metrics import SortedTrials, eer
 from unipool.score import score
@@ -55,6 +56,52 @@ def test_each_embedding_is_the_backends_for_the_utterance_alone(cached, run, tmp
         with torch.inference_mode():
             alone = backend(states, torch.ones(1, states.shape[2], dtype=torch.bool))
         np.testing.assert_allclose(embedding, alone[0].numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_it_says_whose_each_utterance_is_how_long_and_what_all_cost(
+    cached, run, tmp_path
+):
+    content = embed_test(cached, run, tmp_path / "e.h5")
+
+    rows = pd.read_csv(cached / "utterances.csv").query("split == 'test'")
+    assert content.speakers == rows["speaker"].tolist()
+    assert content.seconds.tolist() == rows["seconds"].tolist()
+    info = json.loads((run / "model.json").read_text("utf-8"))
+    costs = content.info["costs"]
+    assert costs["backend_parameters"] == info["backend_parameters"]
+    assert costs["train_seconds"] == info["train_seconds"]
+    assert costs["train_memory_bytes"] == info.get("train_memory_bytes")
+    assert 0 < costs["embed_seconds"] < 60
+    assert content.info["trained_with"] == info["versions"]
+    assert sorted(content.info["caches"]) == [
+        f"tiny/own/{split}/full" for split in ("test", "train", "valid")
+    ]
+
+
+def test_an_utterance_at_another_speed_is_another_speakers(cached, run, tmp_path):
+    slow = {"augmented": {"copy": 0, "noise": None, "reverb": None, "speed": [0.5]}}
+    slow["augmented"]["seed"] = 0
+    part = tmp_path / "slow/part-000-of-001"
+    extract(
+        manifest=cached / "utterances.csv",
+        split="test",
+        part=0,
+        num_parts=1,
+        backbone=cached / "backbone",
+        store=part.with_suffix(".zarr"),
+        receipt=part.with_suffix(".json"),
+        view=slow,
+        max_batch_seconds=4,
+        device="cpu",
+        num_threads=1,
+    )
+    split = split_of(cached, "test")._replace(folder=tmp_path, views={"slow": slow})
+
+    content = embed_test(cached, run, tmp_path / "e.h5", split=split)
+
+    rows = pd.read_csv(cached / "utterances.csv").query("split == 'test'")
+    assert content.speakers == [f"{name} at speed 0.5" for name in rows["speaker"]]
+    assert content.seconds == pytest.approx(2 * rows["seconds"].to_numpy())
 
 
 def test_the_batch_size_changes_no_more_than_rounding(cached, run, tmp_path):

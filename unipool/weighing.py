@@ -2,28 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from torch import Tensor, nn
 
+from unipool.backends.layer_weights import WeighsLayers
 from unipool.cache import Cache
 
 NUM_UTTERANCES = 64
 """Of a split, evenly spread over it: enough for a mean."""
-
-
-@runtime_checkable
-class WeighsLayers(Protocol):
-    """A part of a backend that has a weight for each layer.
-
-    Its ``forward`` takes a plane as its first argument.
-    """
-
-    def layer_weights(self, plane: Float[Tensor, "B L T C"]) -> Float[Tensor, "B L T"]:
-        """Give the weights of each frame; over the layers they sum to 1."""
 
 
 class LayerWeights(NamedTuple):
@@ -51,12 +42,11 @@ def watch_layers(backend: nn.Module) -> Iterator[dict[str, Tensor]]:
     """
     noted: dict[str, Tensor] = {}
 
-    def note(name: str, part: nn.Module, inputs: tuple[Any, ...]) -> None:
-        assert isinstance(part, WeighsLayers)
+    def note(name: str, part: WeighsLayers, inputs: tuple[Any, ...], _: Tensor) -> None:
         noted[name] = part.layer_weights(inputs[0])
 
     hooks = [
-        part.register_forward_hook(lambda m, x, _, name=name: note(name, m, x))
+        part.register_forward_hook(partial(note, name))
         for name, part in backend.named_modules()
         if isinstance(part, WeighsLayers)
     ]

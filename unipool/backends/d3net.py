@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unipool.backends.convolutions import convolve
 from unipool.backends.initial import kaiming, xavier
+from unipool.backends.layer_weights import WeighsLayers
 from unipool.backends.padding import (
     MaskedBatchNorm,
     max_over_frames,
@@ -26,7 +27,7 @@ DILATIONS = (1, 2, 4)
 """Of the three dense stages, on the axes of layers and frames alike."""
 
 
-class AttentiveVAD(nn.Module):
+class AttentiveVAD(WeighsLayers):
     """Mix the layers, and weigh each frame of each mixture by a gate.
 
     Each target layer is a mixture of all layers; its gate is the sigmoid of one linear

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unipool.backends.initial import xavier
+from unipool.backends.layer_weights import WeighsLayers
 from unipool.backends.padding import MaskedBatchNorm
 
 LayerReduction = Literal[
@@ -20,7 +21,7 @@ LayerReduction = Literal[
 """How layers become one."""
 
 
-class AttendedLayers(nn.Module):
+class AttendedLayers(WeighsLayers):
     """Weigh each layer of each frame by squeeze and excitation, then reduce.
 
     The weights of a head come from the mean and the maximum of its channels in every
@@ -84,7 +85,7 @@ class AttendedLayers(nn.Module):
         return (scores + 2 * rearrange(self.excite_bias, "h l -> l 1 h")).sigmoid()
 
 
-class WeightedSum(nn.Module):
+class WeightedSum(WeighsLayers):
     """Sum the layers with softmax weights, one for each layer; they begin equal.
 
     Args:
