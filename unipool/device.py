@@ -1,5 +1,8 @@
 """Where tensors live."""
 
+import resource
+import sys
+
 import torch
 
 
@@ -20,3 +23,16 @@ def pick_device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Give the most memory that this process has needed at once.
+
+    Returns:
+        Of a GPU, what its tensors took; of the CPU, what the process had of the
+        system's, libraries included.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -4,7 +4,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("numpy", "torch", "transformers", "zarr")
+LIBRARIES = ("numpy", "scikit-learn", "torch", "transformers", "zarr")
 
 
 def git_commit() -> str:

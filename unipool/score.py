@@ -1,81 +1,151 @@
 """Score a trial list with the embeddings of one run, and measure the errors."""
 
-import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float64
 
-from unipool.embeddings import read_embeddings
-from unipool.manifest import read_manifest
-from unipool.measuring import measure
-from unipool.provenance import versions
-from unipool.scoring import cosine_scores
+from unipool.calibration import fit_calibration, quality_features
+from unipool.cell import CellFiles, write_cell
+from unipool.embeddings import Embeddings, read_embeddings
+from unipool.metrics import SortedTrials, eer_threshold
+from unipool.scoring import SCORINGS, Cohort, Scorer, pair_up
 from unipool.trials import TrialList, read_trial_list
+
+
+class Scored(NamedTuple):
+    """The trials of one list: their scores, and all that bears on them.
+
+    Args:
+        scores: of the trials.
+        features: of each, for the calibration.
+        targets: whether both sides are of one speaker.
+    """
+
+    scores: Float64[np.ndarray, " K"]
+    features: Float64[np.ndarray, "K F"]
+    targets: Bool[np.ndarray, " K"]
 
 
 def score(
     *,
     embeddings: Path,
     trials: Path,
-    manifest: Path,
-    scores: Path,
-    metrics: Path,
+    valid_embeddings: Path,
+    valid_trials: Path,
+    cohort: Path | None,
+    scoring: dict[str, Any],
+    p_targets: list[float],
+    published: bool,
+    files: CellFiles,
     key: dict[str, Any],
 ) -> None:
     """Write the score of each trial, and the metrics of all of them.
 
+    The validation trials are scored first: they give the threshold, and the
+    calibration from scores to log-likelihood ratios. With the calibration ``quality``
+    the ratio, in which durations, norms and the cohort have their part, is the score.
+
     Args:
         embeddings: of the split that the trials speak of, with what they cost.
         trials: trial list, its companion beside it.
-        manifest: of the corpus that the trials are of; it knows the speakers.
-        scores: CSV to write: enrolment, test, target, score.
-        metrics: JSON to write: ``key``, ``metrics``, ``costs``, ``versions``.
-        key: corpus, view, backbone, backend, seed and trials: the row's place in the
-            table.
+        valid_embeddings: of the split that the validation trials speak of.
+        valid_trials: the trial list that chose the weights.
+        cohort: embeddings of the training split, where the scoring needs them.
+        scoring: its ``kind``, ``options``, and ``calibration``, score or quality.
+        p_targets: priors of the detection costs.
+        published: whether also the values as published code computes them.
+        files: to write: scores, metrics, draws.
+        key: corpus, view, backbone, backend, scoring, seed and trials: the row's place
+            in the table.
 
-    Reads: embeddings, trials, the manifest.
-    Writes: ``scores``, ``metrics``.
+    Reads: embeddings, trials.
+    Writes: ``files``.
 
     Raises:
         ValueError: when a trial has no embedding, or one class has no trial.
     """
-    listed = read_trial_list(trials)
-    content = read_embeddings(embeddings)
-    values = cosine_scores(
+    content, listed = read_embeddings(embeddings), read_trial_list(trials)
+    started = time.monotonic()
+    scorer = SCORINGS[scoring["kind"]](**scoring["options"]).fit(
+        _read_cohort(cohort), content.num_heads
+    )
+    quality = scoring["calibration"] == "quality"
+    valid = _score(
+        scorer,
+        read_embeddings(valid_embeddings),
+        read_trial_list(valid_trials),
+        quality=quality,
+    )
+    calibration = fit_calibration(valid.features, valid.targets)
+    scored = _score(scorer, content, listed, quality=quality)
+    ratios = calibration.llr(scored.features)
+    values, valid_values = scored.scores, valid.scores
+    if quality:
+        values, valid_values = ratios, calibration.llr(valid.features)
+    seconds = time.monotonic() - started
+    write_cell(
+        files,
+        listed.trials.assign(score=values, llr=ratios),
+        speaker_of=_speakers(content, listed),
+        threshold=eer_threshold(
+            SortedTrials(valid_values, valid.targets).error_rates()
+        ),
+        p_targets=p_targets,
+        published=published,
+        key=key,
+        costs=content.info["costs"] | {"score_seconds": round(seconds, 3)},
+        caches=content.info["caches"],
+        trained_with=content.info["trained_with"],
+    )
+
+
+def _read_cohort(path: Path | None) -> Cohort | None:
+    if path is None:
+        return None
+    content = read_embeddings(path)
+    return Cohort(content.embeddings, content.speakers)
+
+
+def _score(
+    scorer: Scorer, content: Embeddings, listed: TrialList, *, quality: bool
+) -> Scored:
+    sides = pair_up(
         content.embeddings, content.utterances, listed, num_heads=content.num_heads
     )
-    info = content.info
-    caches = info["caches"].values()
-    facts = {
-        "key": key,
-        "metrics": measure(
-            listed.trials.assign(score=values),
-            _speakers(listed, read_manifest(manifest)),
-        ),
-        "costs": {
-            "backend_parameters": info["backend_parameters"],
-            "extract_seconds": sum(cache["extract_seconds"] for cache in caches),
-            "train_seconds": info["train_seconds"],
-            "cache_bytes": sum(cache["bytes"] for cache in caches),
-        },
-        "versions": {"trained_with": info["trained_with"], "scored_with": versions()},
-    }
-    scores.parent.mkdir(parents=True, exist_ok=True)
-    partial = scores.with_name(scores.name + ".partial")
-    columns = listed.trials[["enrolment", "test", "target"]]
-    columns.assign(score=values).to_csv(partial, index=False)
-    partial.replace(scores)
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    partial = metrics.with_name(metrics.name + ".partial")
-    partial.write_text(
-        json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    found = scorer(sides)
+    measures: dict[str, Float64[np.ndarray, " M"]] = {}
+    if quality:
+        measures = {
+            "log_seconds": np.log(_seconds(content, listed, sides.names)),
+            "log_norm": np.log(np.linalg.norm(sides.vectors, axis=1).astype(float)),
+            **found.measures,
+        }
+    return Scored(
+        found.values,
+        quality_features(found.values, measures, sides.enrolment, sides.test),
+        listed.trials["target"].to_numpy(bool),
     )
-    partial.replace(metrics)
 
 
-def _speakers(listed: TrialList, utterances: pd.DataFrame) -> pd.Series:
+def _seconds(
+    content: Embeddings, listed: TrialList, names: list[str]
+) -> Float64[np.ndarray, " M"]:
+    """Give the speech of each utterance, then that of each model, all together."""
+    seconds = pd.Series(content.seconds, index=content.utterances)
+    of_utterances = listed.enrolments.assign(
+        seconds=listed.enrolments["utterance"].map(seconds)
+    )
+    of_models = of_utterances.groupby("enrolment")["seconds"].sum()
+    models = names[len(content.utterances) :]
+    return np.concatenate([content.seconds, of_models.loc[models].to_numpy(float)])
+
+
+def _speakers(content: Embeddings, listed: TrialList) -> pd.Series:
     """Give the speaker of each utterance and of each model."""
-    speaker_of = utterances.set_index("utterance")["speaker"]
+    speaker_of = pd.Series(content.speakers, index=content.utterances)
     models = listed.enrolments.drop_duplicates("enrolment").set_index("enrolment")
     return pd.concat([speaker_of, models["utterance"].map(speaker_of)])

@@ -27,7 +27,7 @@ from unipool.backends import BACKENDS
 from unipool.batches import CropSampler, embed_utterances
 from unipool.cache import Cache
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
-from unipool.device import pick_device
+from unipool.device import peak_memory_bytes, pick_device
 from unipool.log import LoggedProgress
 from unipool.metrics import SortedTrials, eer
 from unipool.provenance import versions
@@ -165,6 +165,7 @@ def train(
             "valid_eer": best["valid_eer"],
             "backend_parameters": sum(p.numel() for p in backend.parameters()),
             "train_seconds": round(trainee.seconds, 3),
+            "train_memory_bytes": peak_memory_bytes(where),
             "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
             "definition": definition,
             "versions": versions(),

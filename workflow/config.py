@@ -30,6 +30,12 @@ JSON_TYPES = {
     types.NoneType: "null",
 }
 
+MEMBER_OF = {"backbone": "backbones", "backend": "backends", "scoring": "scorings"}
+"""Where what a member of a fusion names is defined."""
+
+ALWAYS = {"scorings": ["cosine"]}
+"""What is there without a definition."""
+
 
 def problems_of(config: dict[str, Any], schema: Path) -> list[str]:
     """List what is wrong, each with the key it is about; empty when all is well."""
@@ -76,6 +82,12 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         yield from _unverified(f"trials.{name}", trials)
         if name.endswith(".enrolments"):
             yield f"trials.{name}: the end of the name is taken; choose another"
+    for name, members in config.get("fusions", {}).items():
+        for j, member in enumerate(members):
+            for key, library in MEMBER_OF.items():
+                yield from _look_up(
+                    config, library, f"fusions.{name}[{j}].{key}", member.get(key)
+                )
     if "full" in config.get("views", {}):
         yield "views.full: is there already, whole utterances; choose another name"
     for name, view in config.get("views", {}).items():
@@ -90,8 +102,10 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
             ("test", "trials"),
             ("backbones", "backbones"),
             ("backends", "backends"),
+            ("scorings", "scorings"),
+            ("fusions", "fusions"),
         ):
-            for name in block[key]:
+            for name in block.get(key, ()):
                 yield from _look_up(config, library, f"grid[{i}].{key}", name)
         if block["train"] in config["corpora"]:
             yield from _unfair_tests(config, i)
@@ -134,7 +148,7 @@ def _unfair_tests(config: dict[str, Any], i: int) -> Iterator[str]:
 def _look_up(
     config: dict[str, Any], library: str, where: str, name: str | None
 ) -> Iterator[str]:
-    known = list(config.get(library, {}))
+    known = [*ALWAYS.get(library, ()), *config.get(library, {})]
     if name is not None and name not in known:
         hint = _suggest(name, known)
         yield f"{where}: {name!r} is not defined under {library}; {hint}"
@@ -144,17 +158,28 @@ def _wrong_options(config: dict[str, Any]) -> Iterator[str]:
     # Here, not above: torch takes seconds to import, and only planning needs this.
     from unipool.backends import BACKENDS
     from unipool.corpora import CORPORA
+    from unipool.scoring import SCORINGS
     from unipool.training import Training
 
-    for section, kinds in (("corpora", CORPORA), ("backends", BACKENDS)):
-        for name, entry in config[section].items():
+    for section, kinds in (
+        ("corpora", CORPORA),
+        ("backends", BACKENDS),
+        ("scorings", SCORINGS),
+    ):
+        for name, entry in config.get(section, {}).items():
             where = f"{section}.{name}"
             kind = entry["kind"]
             if kind not in kinds:
                 yield f"{where}.kind: unknown {kind!r}; {_suggest(kind, list(kinds))}"
                 continue
             options = entry.get("options", {})
-            yield from _fit(f"{where}.options", options, kinds[kind])
+            problems = [*_fit(f"{where}.options", options, kinds[kind])]
+            yield from problems
+            if section == "scorings" and not problems:
+                try:
+                    kinds[kind](**options)
+                except ValueError as error:
+                    yield f"{where}.options.{error}"
     trainings = {"train": config["train"]} | {
         f"backends.{name}.train": config["train"] | entry["train"]
         for name, entry in config["backends"].items()

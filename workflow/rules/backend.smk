@@ -1,4 +1,4 @@
-"""Stage 2: train a backend from the cache, embed with it, score trials.
+"""Stage 2: train a backend from the cache, embed with it, score and fuse trials.
 
 REQUIRED INPUTS:
     {cache_dir}/{backbone}/{corpus}/{split}/{view}/*.json
@@ -8,7 +8,10 @@ OUTPUTS:
     results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/
         model.safetensors, model.json, history.csv
         embeddings/{corpus}-{split}.h5
-        scores/{trials}.csv, metrics/{trials}.json
+        scores/{trials}{scoring}.csv
+        metrics/{trials}{scoring}.json, metrics/{trials}{scoring}.draws.csv
+    results/runs/{train_corpus}{train_view}/fused/{fusion}/seed-{seed}/
+        scores/{trials}.csv, metrics/{trials}.json, metrics/{trials}.draws.csv
 """
 
 
@@ -76,8 +79,9 @@ rule embed:
     resources:
         gpu=gpus_of_job(),
     params:
+        version=EMBED_VERSION,
         split=lambda wildcards, input: cached_split(
-            wildcards, wildcards.corpus, wildcards.split
+            wildcards, wildcards.corpus, wildcards.split, embedded_view(wildcards)
         ),
         machine=lambda wildcards, threads: config["machine"],
     script:
@@ -87,22 +91,67 @@ rule embed:
 rule score:
     """Score a trial list with one run; measure the errors."""
     input:
-        embeddings=embeddings_of_trials,
+        embeddings=lambda wildcards: embeddings_of(
+            wildcards, config["trials"][wildcards.trials]
+        ),
+        trials=TRIALS,
+        enrolments=ENROLMENTS,
+        valid_embeddings=lambda wildcards: embeddings_of(
+            wildcards, valid_trials_of(wildcards)[1]
+        ),
+        valid_trials=lambda wildcards: TRIALS.format(
+            trials=valid_trials_of(wildcards)[0]
+        ),
+        valid_enrolments=lambda wildcards: ENROLMENTS.format(
+            trials=valid_trials_of(wildcards)[0]
+        ),
+        cohort=cohort_of,
+    output:
+        scores=SCORES,
+        metrics=METRICS,
+        draws=DRAWS,
+    log:
+        "logs/score/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}{scoring}.log",
+    benchmark:
+        "benchmarks/score/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}{scoring}.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    params:
+        version=SCORE_VERSION,
+        valid_trials=lambda wildcards: valid_trials_of(wildcards)[0],
+        scoring=scoring_of,
+        metrics=config["metrics"],
+    script:
+        "../scripts/score.py"
+
+
+rule fuse:
+    """Fuse the scores of several systems; measure the errors."""
+    input:
+        scores=lambda wildcards: members_of(wildcards, SCORES, wildcards.trials),
+        metrics=lambda wildcards: members_of(wildcards, METRICS, wildcards.trials),
+        draws=lambda wildcards: members_of(wildcards, DRAWS, wildcards.trials),
+        valid_scores=lambda wildcards: members_of(
+            wildcards, SCORES, valid_trials_of(wildcards)[0]
+        ),
         trials=TRIALS,
         enrolments=ENROLMENTS,
         manifest=lambda wildcards: MANIFEST.format(
             corpus=config["trials"][wildcards.trials]["corpus"]
         ),
     output:
-        scores=SCORES,
-        metrics=METRICS,
+        scores=FUSED_SCORES,
+        metrics=FUSED_METRICS,
+        draws=FUSED_DRAWS,
     log:
-        "logs/score/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}.log",
+        "logs/fuse/{train_corpus}{train_view}/{fusion}/seed-{seed}/{trials}.log",
     benchmark:
-        "benchmarks/score/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}.tsv"
+        "benchmarks/fuse/{train_corpus}{train_view}/{fusion}/seed-{seed}/{trials}.tsv"
     conda:
         "../envs/unipool.yaml"
     params:
         version=SCORE_VERSION,
+        members=lambda wildcards: members_of(wildcards, SCORES, wildcards.trials),
+        metrics=config["metrics"],
     script:
-        "../scripts/score.py"
+        "../scripts/fuse.py"

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import sys
+from itertools import product
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -34,7 +35,8 @@ validate(config, str(SCHEMA))  # fills in the defaults
 CORPUS_VERSION = 2
 EXTRACT_VERSION = 3
 TRAIN_VERSION = 3
-SCORE_VERSION = 2
+EMBED_VERSION = 2
+SCORE_VERSION = 3
 
 
 wildcard_constraints:
@@ -42,9 +44,11 @@ wildcard_constraints:
     train_corpus="[^/@]+",
     train_view="(@[^/]+)?",
     view="[^/]+",
-    backbone="[^/]+",
+    backbone="(?!fused/)[^/]+",
     backend="[^/]+",
-    trials=r"[^/]+(?<!\.enrolments)",
+    fusion="[^/]+",
+    trials=r"[^/@]+(?<!\.enrolments)",
+    scoring="(@[^/]+)?",
     split="train|valid|test",
     list="[^/]+",
     seed="[0-9]+",
@@ -67,8 +71,23 @@ MODEL = f"{RUN}/model.json"
 WEIGHTS = f"{RUN}/model.safetensors"
 HISTORY = f"{RUN}/history.csv"
 EMBEDDINGS = f"{RUN}/embeddings/{{corpus}}-{{split}}.h5"
-SCORES = f"{RUN}/scores/{{trials}}.csv"
-METRICS = f"{RUN}/metrics/{{trials}}.json"
+# Scored otherwise than by the plain cosine, a trial list stands under trials@scoring.
+SCORES = f"{RUN}/scores/{{trials}}{{scoring}}.csv"
+METRICS = f"{RUN}/metrics/{{trials}}{{scoring}}.json"
+DRAWS = f"{RUN}/metrics/{{trials}}{{scoring}}.draws.csv"
+MAP = f"{RUN}/maps/{{corpus}}-{{split}}.csv"
+# A fusion's scores stand where those of a run would.
+FUSED = RUN.format(
+    train_corpus="{train_corpus}",
+    train_view="{train_view}",
+    backbone="fused",
+    backend="{fusion}",
+    seed="{seed}",
+)
+FUSED_SCORES = f"{FUSED}/scores/{{trials}}.csv"
+FUSED_METRICS = f"{FUSED}/metrics/{{trials}}.json"
+FUSED_DRAWS = f"{FUSED}/metrics/{{trials}}.draws.csv"
+PROBE = "results/probes/{train_corpus}/{backbone}/{trials}.csv"
 
 
 KALDI = ("wav.scp", "segments", "utt2spk", "spk2gender", "utt2session")
@@ -197,6 +216,7 @@ def receipts(backbone, corpus, split, view="full"):
 def cached_split(wildcards, corpus, split, view="full"):
     """Where a split's hidden states are, as the keyword arguments of SplitCache."""
     backbone = wildcards.backbone
+    backend = config["backends"].get(wildcards.get("backend"), {})
     return dict(
         manifest=Path(MANIFEST.format(corpus=corpus)),
         split=split,
@@ -204,7 +224,7 @@ def cached_split(wildcards, corpus, split, view="full"):
         folder=Path(CACHE.format(backbone=backbone, corpus=corpus, split=split)),
         num_parts=num_parts(corpus, split),
         views=part_sets(view),
-        layers=config["backends"][wildcards.backend].get("layers"),
+        layers=backend.get("layers"),
     )
 
 
@@ -245,8 +265,8 @@ def definition_of(wildcards):
     }
 
 
-def cache_needed(wildcards, corpus, split, product, view="full"):
-    """The receipts of a split and its backbone, as far as `product` waits for them.
+def cache_needed(wildcards, corpus, split, made, view="full"):
+    """The receipts of a split and its backbone, as far as `made` waits for them.
 
     The cache is large and may go once its runs are done. So a finished product does not
     ask for what was deleted since: Snakemake would make that again, and then the
@@ -257,7 +277,7 @@ def cache_needed(wildcards, corpus, split, product, view="full"):
         *receipts(wildcards.backbone, corpus, split, view),
     ]
     model = Path(MODEL.format_map(wildcards))
-    if not Path(product.format_map(wildcards)).exists() or not model.exists():
+    if not Path(made.format_map(wildcards)).exists() or not model.exists():
         return files
     made_with = json.loads(model.read_text(encoding="utf-8"))["definition"]
     if made_with != json.loads(json.dumps(definition_of(wildcards))):
@@ -315,32 +335,141 @@ def valid_cache(wildcards):
     return cache_needed(wildcards, listed["corpus"], listed["split"], MODEL)
 
 
+def embedded_view(wildcards):
+    """What of a split is embedded: the crops that a run was trained on, else all."""
+    view = train_view(wildcards)
+    trained_on = (wildcards.corpus, wildcards.split) == (
+        wildcards.train_corpus,
+        "train",
+    )
+    return view if trained_on and "crops" in config["views"].get(view, {}) else "full"
+
+
 def embed_cache(wildcards):
-    return cache_needed(wildcards, wildcards.corpus, wildcards.split, EMBEDDINGS)
+    return cache_needed(
+        wildcards,
+        wildcards.corpus,
+        wildcards.split,
+        EMBEDDINGS,
+        embedded_view(wildcards),
+    )
 
 
-def embeddings_of_trials(wildcards):
-    listed = config["trials"][wildcards.trials]
+def probe_cache(wildcards, name):
+    """The cache of the split that a trial list is of, until it has been probed."""
+    if Path(PROBE.format_map(wildcards)).exists():
+        return []
+    listed = config["trials"][name]
+    return receipts(wildcards.backbone, listed["corpus"], listed["split"])
+
+
+def embeddings_of(wildcards, listed):
+    """The embeddings of the split that a trial list is of."""
     return EMBEDDINGS.format(
         corpus=listed["corpus"], split=listed["split"], **wildcards
     )
 
 
-def metrics_of_grid():
-    """The metrics file of each row, each once though blocks may overlap."""
-    files = [
-        METRICS.format(
-            train_corpus=block["train"],
-            train_view="" if block["view"] == "full" else f"@{block['view']}",
-            backbone=backbone,
-            backend=backend,
-            seed=seed,
+def scoring_of(wildcards):
+    """The definition of how trials are scored."""
+    name = wildcards.scoring.removeprefix("@")
+    cosine = {"kind": "cosine", "options": {}, "calibration": "score"}
+    return config["scorings"][name] if name else cosine
+
+
+def cohort_of(wildcards):
+    """The embeddings of the training speakers, where the scoring needs them."""
+    if not wildcards.scoring:
+        return []
+    from unipool.scoring import SCORINGS
+
+    scoring = scoring_of(wildcards)
+    if not SCORINGS[scoring["kind"]](**scoring["options"]).needs_cohort:
+        return []
+    return EMBEDDINGS.format(corpus=wildcards.train_corpus, split="train", **wildcards)
+
+
+def members_of(wildcards, pattern, trials):
+    """The files of all members of a fusion."""
+    return [
+        pattern.format(
+            train_corpus=wildcards.train_corpus,
+            train_view=wildcards.train_view,
+            backbone=member["backbone"],
+            backend=member["backend"],
+            seed=wildcards.seed,
             trials=trials,
+            scoring=suffix_of(member["scoring"]),
         )
-        for block in config["grid"]
-        for trials in block["test"]
-        for backbone in block["backbones"]
-        for backend in block["backends"]
-        for seed in block["seeds"]
+        for member in config["fusions"][wildcards.fusion]
     ]
-    return list(dict.fromkeys(files))
+
+
+def suffix_of(scoring):
+    """What the files of a scoring have behind the trial list's name."""
+    return "" if scoring == "cosine" else f"@{scoring}"
+
+
+def cells_of_grid():
+    """The wildcards of each row; each once though blocks may overlap."""
+    cells = {}
+    for block in config["grid"]:
+        for trials, seed in product(block["test"], block["seeds"]):
+            shared = dict(
+                train_corpus=block["train"],
+                train_view="" if block["view"] == "full" else f"@{block['view']}",
+                trials=trials,
+                seed=seed,
+            )
+            for backbone, backend, scoring in product(
+                block["backbones"], block["backends"], block["scorings"]
+            ):
+                own = dict(
+                    backbone=backbone, backend=backend, scoring=suffix_of(scoring)
+                )
+                cells[METRICS.format(**shared, **own)] = shared | own
+            for fusion in block["fusions"]:
+                cells[FUSED_METRICS.format(fusion=fusion, **shared)] = shared | dict(
+                    fusion=fusion
+                )
+    return cells
+
+
+def metrics_of_grid():
+    return list(cells_of_grid())
+
+
+def runs_of_grid():
+    """The wildcards of each trained run, by its model."""
+    return {
+        MODEL.format_map(cell): cell
+        for cell in cells_of_grid().values()
+        if "fusion" not in cell
+    }
+
+
+def tested_of_grid():
+    """The embeddings of each run that trials are of, with their wildcards."""
+    found = {}
+    for cell in cells_of_grid().values():
+        if "fusion" not in cell:
+            listed = config["trials"][cell["trials"]]
+            split = dict(corpus=listed["corpus"], split=listed["split"])
+            found[EMBEDDINGS.format(**split, **cell)] = cell | split
+    return found
+
+
+def maps_of_grid():
+    """Maps of embeddings: of each system, the first seed."""
+    first = {}
+    for cell in tested_of_grid().values():
+        system = MAP.format_map(cell | dict(seed=""))
+        if system not in first or cell["seed"] < first[system]["seed"]:
+            first[system] = cell
+    return [MAP.format_map(cell) for cell in first.values()]
+
+
+def probes_of_grid():
+    cells = cells_of_grid().values()
+    probes = [PROBE.format_map(cell) for cell in cells if "fusion" not in cell]
+    return list(dict.fromkeys(probes))

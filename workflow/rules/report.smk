@@ -1,11 +1,17 @@
-"""One table of all runs of the grid.
+"""Tables of all cells of the grid, what the layers say, and a report to read.
 
 REQUIRED INPUTS:
-    results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/metrics/{trials}.json
+    results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/
+        metrics/{trials}{scoring}.json, metrics/{trials}{scoring}.draws.csv
+        embeddings/{corpus}-{split}.h5
+    {cache_dir}/{backbone}/{corpus}/{split}/full/*.json
 
 OUTPUTS:
-    results/table.csv
-    results/table.md
+    results/table.csv, results/table.md
+    results/systems.csv, results/comparisons.csv, results/conditions.csv
+    results/probes/{train_corpus}/{backbone}/{trials}.csv
+    results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/maps/{corpus}-{split}.csv
+    results/report.html, results/plots/*.svg
 """
 
 
@@ -20,6 +26,9 @@ rule tabulate:
     output:
         table="results/table.csv",
         markdown="results/table.md",
+        systems="results/systems.csv",
+        comparisons="results/comparisons.csv",
+        conditions="results/conditions.csv",
     log:
         "logs/tabulate/table.log",
     benchmark:
@@ -30,3 +39,60 @@ rule tabulate:
         rows=metrics_of_grid(),
     script:
         "../scripts/tabulate.py"
+
+
+rule probe:
+    """Verify with the statistics of each single layer."""
+    input:
+        manifest=lambda wildcards: MANIFEST.format(
+            corpus=config["trials"][wildcards.trials]["corpus"]
+        ),
+        valid_manifest=lambda wildcards: MANIFEST.format(
+            corpus=valid_trials_of(wildcards)[1]["corpus"]
+        ),
+        trials=TRIALS,
+        enrolments=ENROLMENTS,
+        cache=lambda wildcards: probe_cache(wildcards, wildcards.trials),
+        valid_cache=lambda wildcards: probe_cache(
+            wildcards, valid_trials_of(wildcards)[0]
+        ),
+    output:
+        probe=PROBE,
+    log:
+        "logs/probe/{train_corpus}/{backbone}/{trials}.log",
+    benchmark:
+        "benchmarks/probe/{train_corpus}/{backbone}/{trials}.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    params:
+        versions=[CORPUS_VERSION, EXTRACT_VERSION],
+        backbone=lambda wildcards: config["backbones"][wildcards.backbone],
+        test_split=lambda wildcards, input: cached_split(
+            wildcards,
+            config["trials"][wildcards.trials]["corpus"],
+            config["trials"][wildcards.trials]["split"],
+        ),
+        valid_split=lambda wildcards, input: cached_split(
+            wildcards,
+            valid_trials_of(wildcards)[1]["corpus"],
+            valid_trials_of(wildcards)[1]["split"],
+        ),
+    script:
+        "../scripts/probe.py"
+
+
+rule map_embeddings:
+    """Place the embeddings of a split on a plane."""
+    input:
+        embeddings=EMBEDDINGS,
+        manifest=MANIFEST,
+    output:
+        map=MAP,
+    log:
+        "logs/map_embeddings/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{corpus}-{split}.log",
+    benchmark:
+        "benchmarks/map_embeddings/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{corpus}-{split}.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    script:
+        "../scripts/map_embeddings.py"

@@ -6,6 +6,5 @@ from unipool.tabulate import tabulate
 with job_log(snakemake.log[0], "tabulate"):
     tabulate(
         metrics=[Path(file) for file in snakemake.input.metrics],
-        table=Path(snakemake.output.table),
-        markdown=Path(snakemake.output.markdown),
+        **{name: Path(file) for name, file in snakemake.output.items()},
     )

@@ -1,0 +1,140 @@
+"""One cell of the grid: a trial list scored by one system, in three files.
+
+``scores/{trials}.csv``         enrolment, test, target, score, and llr, the calibrated
+                                log-likelihood ratio: a row for each trial
+``metrics/{trials}.json``       key, metrics, conditions, costs, caches, versions
+``metrics/{trials}.draws.csv``  each metric on draws of the speakers, a row for each;
+                                the draws are the same for all systems of a trial list
+
+Scored otherwise than by the plain cosine, the three are called ``{trials}@{scoring}``.
+docs/table.md says what is in them.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from unipool.measuring import measure, measure_conditions
+from unipool.provenance import versions
+from unipool.trials import COLUMNS
+
+KEY = ("corpus", "view", "backbone", "backend", "scoring", "seed", "trials")
+"""What a cell is called by; all but ``seed`` and ``trials`` name a system."""
+
+
+class CellFiles(NamedTuple):
+    """Where the three files of a cell are."""
+
+    scores: Path
+    metrics: Path
+    draws: Path
+
+
+class Cell(NamedTuple):
+    """What was measured.
+
+    Args:
+        key: by the names in ``KEY``.
+        metrics: by name; the ends of intervals have ``_low`` and ``_high`` behind it.
+        conditions: the same of some of the trials, a row for each value of a condition.
+        costs: by name.
+        caches: what each cache that the system needs did cost, under
+            backbone/corpus/split/view: ``extract_seconds``, ``bytes``.
+        versions: of the code that trained, and that scored.
+        draws: of each metric, a row for each draw of the speakers.
+    """
+
+    key: dict[str, Any]
+    metrics: dict[str, float]
+    conditions: list[dict[str, Any]]
+    costs: dict[str, float | None]
+    caches: dict[str, dict[str, float]]
+    versions: dict[str, Any]
+    draws: pd.DataFrame
+
+
+def write_cell(
+    files: CellFiles,
+    trials: pd.DataFrame,
+    *,
+    speaker_of: pd.Series,
+    threshold: float,
+    p_targets: list[float],
+    published: bool,
+    key: dict[str, Any],
+    costs: dict[str, float | None],
+    caches: dict[str, dict[str, float]],
+    trained_with: Any,
+) -> None:
+    """Measure scored trials, and write all three files, the metrics last.
+
+    Args:
+        files: to write.
+        trials: enrolment, test, target, conditions, score, llr.
+        speaker_of: the speaker of each utterance and model.
+        threshold: of the score, chosen on the validation trials.
+        p_targets: priors of the detection costs.
+        published: whether also the values as published code computes them.
+        key: of the cell.
+        costs: by name.
+        caches: that the system needs, with their costs.
+        trained_with: versions of the code that trained.
+
+    Raises:
+        ValueError: when one class has no trial, or a score is not finite.
+    """
+    options: dict[str, Any] = {
+        "p_targets": p_targets,
+        "threshold": threshold,
+        "published": published,
+    }
+    measured = measure(trials, speaker_of, **options)
+    names = [name for name in trials if name not in (*COLUMNS, "score", "llr")]
+    facts = {
+        "key": key,
+        "metrics": measured.values,
+        "conditions": measure_conditions(
+            trials, speaker_of, conditions=names, **options
+        ),
+        "costs": costs,
+        "caches": caches,
+        "versions": {"trained_with": trained_with, "scored_with": versions()},
+    }
+    text = json.dumps(
+        _without_nan(facts), indent=2, ensure_ascii=False, allow_nan=False
+    )
+    for path, content in (
+        (files.scores, trials[[*COLUMNS, "score", "llr"]].to_csv(index=False)),
+        (files.draws, measured.draws.to_csv(index=False)),
+        (files.metrics, text + "\n"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(content, encoding="utf-8", newline="")
+        partial.replace(path)
+
+
+def _without_nan(value: Any) -> Any:
+    """Put null, which JSON knows, for each number that is none."""
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def read_cell(metrics: Path) -> Cell:
+    """Read what was measured; the draws are beside it."""
+    facts = json.loads(metrics.read_text(encoding="utf-8"))
+    draws = pd.read_csv(metrics.with_suffix(".draws.csv"))
+    return Cell(**facts, draws=draws)
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read the scores of a cell; ids are text."""
+    return pd.read_csv(
+        path, dtype={"enrolment": str, "test": str}, keep_default_na=False
+    )

@@ -1,0 +1,117 @@
+"""Fuse the scores of several systems into one."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from unipool.calibration import fit_calibration
+from unipool.cell import CellFiles, read_cell, read_scores, write_cell
+from unipool.manifest import read_manifest
+from unipool.metrics import SortedTrials, eer_threshold
+from unipool.trials import read_trial_list
+
+
+def fuse(
+    *,
+    cells: list[CellFiles],
+    valid_scores: list[Path],
+    trials: Path,
+    manifest: Path,
+    p_targets: list[float],
+    published: bool,
+    files: CellFiles,
+    key: dict[str, Any],
+) -> None:
+    """Weigh the systems' scores by logistic regression on the validation trials.
+
+    The fused score is the log-likelihood ratio. Its costs are those of all systems
+    together, a cache that they share counted once.
+
+    Args:
+        cells: of the systems, all of the same trial list.
+        valid_scores: of each of them, in the same order, of the same validation trials.
+        trials: the trial list, its companion beside it.
+        manifest: of the corpus that the trials are of; it knows the speakers.
+        p_targets: priors of the detection costs.
+        published: whether also the values as published code computes them.
+        files: to write: scores, metrics, draws.
+        key: of the fused system: the row's place in the table.
+
+    Reads: scores, metrics, trials, the manifest.
+    Writes: ``files``.
+
+    Raises:
+        ValueError: when the systems did not score the same trials.
+    """
+    listed = read_trial_list(trials)
+    members = [read_cell(cell.metrics) for cell in cells]
+    valid, valid_trials = _side_by_side(valid_scores)
+    tested, _ = _side_by_side([cell.scores for cell in cells])
+    if len(tested) != len(listed.trials):
+        raise ValueError(
+            f"{cells[0].scores}: {len(tested)} trials, {trials} has"
+            f" {len(listed.trials)}; score them again"
+        )
+    started = time.monotonic()
+    targets = valid_trials["target"].to_numpy(bool)
+    calibration = fit_calibration(valid, targets)
+    fused = calibration.llr(tested)
+    valid_rates = SortedTrials(calibration.llr(valid), targets).error_rates()
+    seconds = time.monotonic() - started
+    caches = {name: cost for one in members for name, cost in one.caches.items()}
+    speaker_of = read_manifest(manifest).set_index("utterance")["speaker"]
+    models = listed.enrolments.drop_duplicates("enrolment").set_index("enrolment")
+    write_cell(
+        files,
+        listed.trials.assign(score=fused, llr=fused),
+        speaker_of=pd.concat([speaker_of, models["utterance"].map(speaker_of)]),
+        threshold=eer_threshold(valid_rates),
+        p_targets=p_targets,
+        published=published,
+        key=key,
+        costs=_costs([one.costs for one in members], seconds),
+        caches=caches,
+        trained_with=_common([one.versions["trained_with"] for one in members]),
+    )
+
+
+def _side_by_side(
+    paths: list[Path],
+) -> tuple[Float64[np.ndarray, "K F"], pd.DataFrame]:
+    """Give the scores of all files, a column for each, and the trials they are of."""
+    tables = [read_scores(path) for path in paths]
+    key = ["enrolment", "test", "target"]
+    for path, table in zip(paths, tables, strict=True):
+        if not table[key].equals(tables[0][key]):
+            raise ValueError(
+                f"{path}: scores of other trials than {paths[0]}; only scores of the"
+                " same list can be fused: score both again"
+            )
+    scores = np.stack([table["score"].to_numpy(float) for table in tables], axis=1)
+    return scores, tables[0]
+
+
+def _costs(
+    costs: list[dict[str, float | None]], seconds: float
+) -> dict[str, float | None]:
+    """Add up; of the memory, which was not needed at once, take the largest."""
+    summed: dict[str, float | None] = {}
+    for name in costs[0]:
+        known = [value for one in costs if (value := one[name]) is not None]
+        whole = max(known) if name.endswith("_bytes") and known else sum(known)
+        summed[name] = whole if len(known) == len(costs) else None
+    if summed["score_seconds"] is not None:
+        summed["score_seconds"] = round(summed["score_seconds"] + seconds, 3)
+    return summed
+
+
+def _common(trained_with: list[dict[str, str]]) -> dict[str, str]:
+    """Give each version, and all of them where the systems' differ."""
+    return {
+        name: ", ".join(sorted({one[name] for one in trained_with}))
+        for name in trained_with[0]
+    }
