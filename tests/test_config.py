@@ -106,6 +106,60 @@ def test_the_shipped_config_has_none():
             "backends.unipool.options.layer_pool: 'max' is not one of"
             " ['attention-max', 'attention-mean', 'weighted-sum', 'mean', 'last']",
         ),
+        # Scorings and fusions.
+        (
+            "scorings",
+            {"cosine": {"kind": "cosine"}},
+            "scorings.cosine: this name is taken; choose another",
+        ),
+        (
+            "backbones.fused",
+            {"path": "/m"},
+            "backbones.fused: this name is taken; choose another",
+        ),
+        (
+            "scorings",
+            {"norm": {"kind": "asnorm"}},
+            "scorings.norm.kind: unknown 'asnorm'; did you mean 'as-norm'?",
+        ),
+        (
+            "scorings",
+            {"norm": {"kind": "as-norm", "options": {"tpo": 3}}},
+            "scorings.norm.options.tpo: unknown key; did you mean 'top'?",
+        ),
+        (
+            "scorings",
+            {"norm": {"kind": "as-norm", "options": {"top": 0}}},
+            "scorings.norm.options.top: is 0",
+        ),
+        (
+            "grid.0.scorings",
+            ["cosnie"],
+            "grid[0].scorings: 'cosnie' is not defined under scorings; did you mean"
+            " 'cosine'?",
+        ),
+        (
+            "grid.0.fusions",
+            ["all"],
+            "grid[0].fusions: 'all' is not defined under fusions",
+        ),
+        (
+            "fusions",
+            {"all": [{"backbone": "tiny-hubert", "backend": "unipol"}] * 2},
+            "fusions.all: ",
+        ),
+        (
+            "fusions",
+            {
+                "all": [
+                    {"backbone": "tiny-hubert", "backend": "unipool"},
+                    {"backbone": "tiny-hubert", "backend": "unipol"},
+                ]
+            },
+            "fusions.all[1].backend: 'unipol' is not defined under backends; did you"
+            " mean 'unipool'?",
+        ),
+        ("metrics", {"p_targets": [0]}, "metrics.p_targets[0]: 0 is less than or equal"),
         # Keys that are missing.
         ("grid.0.seeds", REMOVED, "grid[0].seeds: missing"),
         ("corpora.demo.options.root", REMOVED, "corpora.demo.options.root: missing"),

@@ -1,0 +1,136 @@
+"""Hold options against what they are for.
+
+What belongs to a corpus kind, a backend, a scoring or the training is read off the
+signatures they have in ``unipool``, so an option has one name from the config to its
+constructor and no list of names to keep up.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from jsonschema import Draft202012Validator, ValidationError
+
+JSON_TYPES = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+    Path: "string",
+    list: "array",
+    tuple: "array",
+    Sequence: "array",
+    dict: "object",
+    types.NoneType: "null",
+}
+
+
+def wrong_options(config: dict[str, Any]) -> Iterator[str]:
+    """List what does not fit, each with the key it is about."""
+    # Here, not above: torch takes seconds to import, and only planning needs this.
+    from unipool.backends import BACKENDS
+    from unipool.corpora import CORPORA
+    from unipool.scoring import SCORINGS
+    from unipool.training import Training
+
+    for section, kinds in (
+        ("corpora", CORPORA),
+        ("backends", BACKENDS),
+        ("scorings", SCORINGS),
+    ):
+        for name, entry in config.get(section, {}).items():
+            where = f"{section}.{name}"
+            kind = entry["kind"]
+            if kind not in kinds:
+                yield f"{where}.kind: unknown {kind!r}; {suggest(kind, list(kinds))}"
+                continue
+            options = entry.get("options", {})
+            problems = [*_fit(f"{where}.options", options, kinds[kind])]
+            yield from problems
+            if section == "scorings" and not problems:
+                try:
+                    kinds[kind](**options)
+                except ValueError as error:
+                    yield f"{where}.options.{error}"
+    trainings = {"train": config["train"]} | {
+        f"backends.{name}.train": config["train"] | entry["train"]
+        for name, entry in config["backends"].items()
+        if "train" in entry
+    }
+    for where, training in trainings.items():
+        problems = [*_fit(where, training, Training)]
+        problems = problems or [*_fit_named(where, training)]
+        yield from problems
+        if not problems:
+            try:
+                Training(**training)
+            except ValueError as error:
+                yield f"{where}.{error}"
+
+
+def _fit_named(where: str, training: dict[str, Any]) -> Iterator[str]:
+    """Hold the loss and the maskings of a training against what they are for."""
+    from unipool.losses import LOSSES
+    from unipool.masking import MASKINGS
+
+    loss = training["loss"]
+    if loss not in LOSSES:
+        yield f"{where}.loss: unknown {loss!r}; {suggest(loss, list(LOSSES))}"
+    else:
+        yield from _fit(f"{where}.loss_options", training["loss_options"], LOSSES[loss])
+    for name, options in training.get("masking", {}).items():
+        if name not in MASKINGS:
+            yield f"{where}.masking: unknown {name!r}; {suggest(name, list(MASKINGS))}"
+            continue
+        yield from _fit(f"{where}.masking.{name}", options, MASKINGS[name])
+
+
+def _fit(where: str, given: Any, call: Callable[..., Any]) -> Iterator[str]:
+    """Hold options against the keyword-only arguments of what they are for."""
+    if not isinstance(given, dict):
+        yield f"{where}: {given!r} is no mapping; write `name: value` for each option"
+        return
+    parameters = inspect.signature(call).parameters.values()
+    known = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+    hints = get_type_hints(call.__init__ if inspect.isclass(call) else call)
+    for key, value in given.items():
+        if key not in known:
+            yield f"{where}.{key}: unknown key; {suggest(key, list(known))}"
+            continue
+        schema = _schema_of(hints[key])
+        for error in Draft202012Validator(schema).iter_errors(value):
+            yield f"{where}.{key}: {error.message}{number_hint(error)}"
+    for key, parameter in known.items():
+        if parameter.default is parameter.empty and key not in given:
+            yield f"{where}.{key}: missing"
+
+
+def _schema_of(hint: Any) -> dict[str, Any]:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_schema_of(part) for part in get_args(hint)]}
+    if origin is Literal:
+        return {"enum": list(get_args(hint))}
+    return {"type": JSON_TYPES[origin or hint]}
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """Say what was probably meant, and what there is."""
+    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{meant}known are: {', '.join(known) or 'nothing'}"
+
+
+def number_hint(error: ValidationError) -> str:
+    """Explain the traps that YAML reads 1e-3, and what stands in quotes, as text."""
+    if error.validator != "type" or not isinstance(error.instance, str):
+        return ""
+    for number in (int, float):
+        try:
+            return f" (to YAML this is text; write {number(error.instance)})"
+        except ValueError:
+            continue
+    return ""
