@@ -6,13 +6,18 @@ SETUP := $(VENV)/set-up
 # What changed its meaning between the versions that pyproject.toml allows.
 OLDEST := $(VENV)/transformers-4.57
 
-.PHONY: table test test-oldest check clean help
+BROWSER := $(VENV)/browser
+
+.PHONY: table report test test-oldest check clean help
 
 table: $(SETUP)  ## fill results/table.csv (the demo, unless config.yaml says otherwise)
 	$(BIN)/snakemake --cores all results/table.csv
 	@cat results/table.md
 
-test: $(SETUP)  ## run the tests
+report: $(SETUP)  ## fill the tables and write results/report.html
+	$(BIN)/snakemake --cores all
+
+test: $(SETUP) $(BROWSER)  ## run the tests
 	$(BIN)/python -m pytest
 
 test-oldest: $(OLDEST)  ## run the tests of the encoders on the oldest transformers
@@ -36,6 +41,13 @@ help:
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[demo,lhotse,test,check]'
+	touch $@
+
+# What looks at the report: a browser that is there, else playwright's own. Without any
+# its tests are skipped, and say so.
+$(BROWSER): | $(SETUP)
+	command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| $(BIN)/playwright install --only-shell chromium || true
 	touch $@
 
 $(OLDEST): | $(SETUP)

@@ -180,7 +180,7 @@ def test_an_option_of_one_backend_redoes_only_its_own_rows(project):
 
     dry = snakemake(project, "-n", "results/table.csv")
 
-    assert jobs(dry) == {"train": 1, "embed": 1, "score": 1, "tabulate": 1}
+    assert jobs(dry) == {"train": 1, "embed": 2, "score": 1, "tabulate": 1}
     assert "tiny/unipool" not in dry.stdout.split("rule tabulate")[0]
 
 
@@ -200,7 +200,7 @@ def test_after_the_cache_is_deleted_a_new_seed_trains_only_the_new_runs(project)
         "fetch_backbone": 1,
         "extract": 4,
         "train": 1,
-        "embed": 1,
+        "embed": 2,
         "score": 1,
         "tabulate": 1,
     }
@@ -286,10 +286,69 @@ def test_an_imported_run_is_tested_and_never_trained_over(project):
     done = snakemake(project, "results/table.csv")
 
     assert "train" not in jobs(planned)
-    assert jobs(planned)["extract"] == 1  # of the split that is tested
+    assert jobs(planned)["extract"] == 2  # of the splits that calibrate and test
     assert done.returncode == 0, done.stderr
     assert {name: (run / name).read_bytes() for name in files} == contents
     assert len(pd.read_csv(project / "results/table.csv")) == 1
+
+
+def test_other_scorings_and_fusions_train_nothing(project):
+    scorings = {
+        "norm": {"kind": "as-norm", "options": {"top": 3}},
+        "quality": {"kind": "cosine", "calibration": "quality"},
+    }
+    both = [
+        {"backbone": "tiny", "backend": "unipool", "scoring": "norm"},
+        {"backbone": "tiny", "backend": "mean"},
+    ]
+    block = CONFIG["grid"][0] | {
+        "scorings": ["cosine", "norm", "quality"],
+        "fusions": ["both"],
+    }
+    fusions = {"both": both}
+    write_config(project, changed(scorings=scorings, fusions=fusions, grid=[block]))
+
+    dry = snakemake(project, "-n", "results/table.csv")
+    run = snakemake(project, "results/table.csv")
+    again = snakemake(project, "results/table.csv")
+
+    # The cohort is embedded; the fusion needs two more scores of validation trials.
+    assert jobs(dry) == {"embed": 2, "score": 6, "fuse": 1, "tabulate": 1}
+    assert run.returncode == 0, run.stderr + run.stdout
+    assert "Nothing to be done" in again.stderr + again.stdout
+    table = pd.read_csv(project / "results/table.csv")
+    assert sorted(zip(table["backend"], table["scoring"], strict=True)) == [
+        ("both", "fused"),
+        *(("mean", name) for name in ("cosine", "norm", "quality")),
+        *(("unipool", name) for name in ("cosine", "norm", "quality")),
+    ]
+    assert table["cllr"].notna().all()
+    comparisons = pd.read_csv(project / "results/comparisons.csv")
+    assert (comparisons["metric"] == "eer").sum() == 7 * 6 / 2
+
+
+def test_a_cohort_of_crops_is_what_a_run_on_crops_was_trained_on(project):
+    """Whole utterances of the training split are not cached then, and not asked for."""
+    write_config(
+        project,
+        changed(
+            views={"short": {"crops": {"count": 2, "seconds": 0.5, "seed": 0}}},
+            scorings={"norm": {"kind": "as-norm", "options": {"top": 3}}},
+            grid=[
+                CONFIG["grid"][0]
+                | {"backends": ["mean"], "view": "short", "scorings": ["norm"]}
+            ],
+        ),
+    )
+    shutil.rmtree(project / "cache/tiny/own/train")
+
+    run = snakemake(project, "results/table.csv")
+
+    assert run.returncode == 0, run.stderr + run.stdout
+    assert not (project / "cache/tiny/own/train/full").exists()
+    table = pd.read_csv(project / "results/table.csv")
+    assert list(table["view"]) == ["short"]
+    assert list(table["scoring"]) == ["norm"]
 
 
 def test_views_layers_and_int8_through_the_whole_way(project):
