@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unipool import scoring
+from unipool.scoring import sides
 from unipool.scoring import cosine_scores
 from unipool.trials import TrialList
 
@@ -81,7 +81,7 @@ def test_scores_do_not_depend_on_how_many_are_computed_at_once(monkeypatch):
     pairs = trials_of(*generator.choice(ids, size=(50, 2)))
     whole = cosine_scores(embeddings, ids, pairs)
 
-    monkeypatch.setattr(scoring, "TRIALS_AT_ONCE", 7)
+    monkeypatch.setattr(sides, "TRIALS_AT_ONCE", 7)
 
     assert (cosine_scores(embeddings, ids, pairs) == whole).all()
 
