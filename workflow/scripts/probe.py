@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from unipool.log import job_log
+from unipool.probe import probe
+from unipool.splits import SplitCache
+
+out = Path(snakemake.output.probe)
+machine = snakemake.params.machine
+with job_log(snakemake.log[0], f"probe {'/'.join(out.with_suffix('').parts[-3:])}"):
+    probe(
+        valid_split=SplitCache(**snakemake.params.valid_split),
+        test_split=SplitCache(**snakemake.params.test_split),
+        trials=Path(snakemake.input.trials),
+        out=out,
+        device=machine["device"],
+        num_threads=snakemake.threads,
+    )
