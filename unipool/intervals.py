@@ -1,133 +1,186 @@
-"""How far an error rate may be from that of other speakers: bootstrap intervals."""
-
-from collections.abc import Callable
+"""How far an error rate may be from that of other speakers: intervals of draws."""
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Float64
 from scipy.stats import t as student
 
-from unipool.metrics import ErrorRates, SortedTrials
-
-Metric = Callable[[ErrorRates], float]
+Draws = Float64[np.ndarray, "draws seeds"]
 
 CONFIDENCE = 0.95
-NEAREST = 1e-4
-"""A rate is kept so far from 0 and 1 where its logit is taken."""
-
-
-def draw_speakers(
-    trials: list[SortedTrials],
-    enrolment: Int[np.ndarray, " N"],
-    test: Int[np.ndarray, " N"],
-    metrics: dict[str, Metric],
-    *,
-    draws: int,
-    seed: int,
-) -> dict[str, Float64[np.ndarray, "draws systems"]]:
-    """Measure systems that scored the same trials on draws of their speakers.
-
-    Trials that share a speaker are not independent, so speakers are drawn, with
-    replacement, as many as there are: a non-target trial counts as often as both its
-    speakers were drawn together (the product of their counts), a target trial as often
-    as its one speaker. Both sides are drawn from one population.
-
-    Source: the vertex bootstrap of Snijders and Borgatti, "Non-parametric standard
-    errors and tests for network statistics", Connections 22(2), 1999.
-
-    Args:
-        trials: of each system, sorted.
-        enrolment: number of the speaker of each trial's enrolment, from 0.
-        test: of its test utterance.
-        metrics: functions of the error rates, by name.
-        draws: of speakers.
-        seed: of the draws.
-
-    Raises:
-        ValueError: when there are fewer than 2 speakers.
-    """
-    count = num_speakers(enrolment, test)
-    if count < 2:
-        raise ValueError("an interval needs trials of at least 2 speakers")
-    sides = [
-        (
-            enrolment[one.target_trials],
-            enrolment[one.nontarget_trials],
-            test[one.nontarget_trials],
-        )
-        for one in trials
-    ]
-    generator = np.random.default_rng(seed)
-    found: dict[str, list[list[float]]] = {name: [] for name in metrics}
-    for _ in range(draws):
-        counts = generator.multinomial(count, np.full(count, 1 / count)).astype(float)
-        weights = [(counts[a], counts[b] * counts[c]) for a, b, c in sides]
-        if not all(some.any() for some in weights[0]):
-            continue  # none of the speakers who have such trials was drawn
-        rates = [
-            one.weighted_error_rates(*some)
-            for one, some in zip(trials, weights, strict=True)
-        ]
-        for name, metric in metrics.items():
-            found[name].append([metric(one) for one in rates])
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def num_speakers(enrolment: np.ndarray, test: np.ndarray) -> int:
-    """Count speakers that are numbered from 0."""
-    return int(max(enrolment.max(), test.max())) + 1
-
-
-def quantile(count: int) -> float:
-    """Give Student's quantile of a two-sided interval for so many speakers."""
-    return float(student.ppf((1 + CONFIDENCE) / 2, count - 1))
+POWER = 1 / 4
+"""Makes the scale of intervals: between the logarithm, on which a draw without error
+would be infinitely far away, and the rate itself, which has no room below it."""
 
 
 def around(
-    value: float, drawn: Float64[np.ndarray, " draws"], count: int
+    value: float,
+    drawn: Float64[np.ndarray, " draws"],
+    num_speakers: int,
+    *,
+    bounded: bool = True,
 ) -> tuple[float, float]:
-    """Give the 95 % interval of a rate, for other speakers of the same kind.
+    """Give the 95 % interval of a metric, for other speakers of the same kind.
 
-    It is the rate, on the logit scale, plus and minus its standard deviation over the
-    draws times Student's quantile for so many speakers; where there was no error at
-    all, it ends where so many speakers without error would be too lucky. (Percentiles
-    of the draws would miss too often for minimum costs, which are lower on draws than
-    on new speakers.)
+    On the scale of fourth roots, where draws spread alike to both sides, it is the
+    value plus and minus the standard deviation of the draws times Student's quantile
+    for so many speakers, moved by as much as the draws' mean lies beside the value, the
+    other way: minimum costs are lower on draws than on the list, and so on the list
+    than on new speakers. It always holds the value.
+
+    Where there was no error at all, it ends where so many speakers without error would
+    be too lucky, and likewise where nothing was accepted on any draw and the cost is 1.
+    Without draws both ends are NaN.
 
     Args:
-        value: of the rate.
+        value: of the metric.
         drawn: it, on draws of the speakers.
-        count: of the speakers.
+        num_speakers: that were drawn from.
+        bounded: whether it is at most 1.
     """
-    if value == 0:
-        return 0.0, 1 - ((1 - CONFIDENCE) / 2) ** (1 / count)
-    half = quantile(count) * float(np.std(_logit(drawn)))
-    middle = float(_logit(np.float64(value)))
-    low, high = (float(1 / (1 + np.exp(-(middle + half * s)))) for s in (-1, 1))
-    return min(low, value), max(high, value)
+    _, low, high = around_mean(
+        np.array([value]), drawn[:, None], num_speakers, bounded=bounded
+    )
+    return low, high
+
+
+def around_mean(
+    values: Float64[np.ndarray, " seeds"],
+    draws: Draws,
+    num_speakers: int,
+    *,
+    bounded: bool = True,
+) -> tuple[float, float, float]:
+    """Give the mean of a metric over seeds, and its 95 % interval.
+
+    The interval knows of other speakers and of other seeds: its squared standard error
+    is the variance of the mean over the draws, plus that of the seeds divided by their
+    number. With one seed it is ``around``.
+
+    Args:
+        values: of the metric, for each seed.
+        draws: it, on draws of the speakers, the same for all seeds.
+        num_speakers: that were drawn from.
+        bounded: whether it is at most 1.
+    """
+    mean = float(values.mean())
+    drawn = draws.mean(axis=1)
+    if len(draws) < 2:
+        return mean, np.nan, np.nan
+    lucky = 1 - ((1 - CONFIDENCE) / 2) ** (1 / num_speakers)
+    if mean == 0:
+        return mean, 0.0, lucky
+    if mean == 1 and (drawn == 1).all():
+        return mean, 1 - lucky, 1.0
+    of_speakers = float(np.var(drawn**POWER))
+    half = _half([(of_speakers, num_speakers - 1), *_variance_of_mean(values**POWER)])
+    middle = 2 * mean**POWER - float(np.mean(drawn**POWER))
+    low, high = (max(middle + half * sign, 0) ** (1 / POWER) for sign in (-1, 1))
+    return mean, min(low, mean), max(min(high, 1) if bounded else high, mean)
 
 
 def difference(
-    value: float, drawn: Float64[np.ndarray, " draws"], count: int
+    value: float, drawn: Float64[np.ndarray, " draws"], num_speakers: int
 ) -> tuple[float, float, float]:
     """Give the 95 % interval of a difference of two systems, and its p-value.
 
     Args:
         value: of the difference.
         drawn: it, on draws of the speakers.
-        count: of the speakers.
+        num_speakers: that were drawn from.
 
     Returns:
         Both ends, and how probable so large a difference would be, either way, if there
-        were none.
+        were none; NaN without draws.
     """
-    deviation = float(np.std(drawn))
-    half = quantile(count) * deviation
-    if deviation == 0:
-        return value, value, float(value == 0)
-    p_value = 2 * float(student.sf(abs(value) / deviation, count - 1))
-    return value - half, value + half, p_value
+    none, no_draws = np.zeros(1), np.zeros((len(drawn), 1))
+    _, low, high, p_value = difference_of_means(
+        none, no_draws, np.array([value]), drawn[:, None], num_speakers
+    )
+    return low, high, p_value
 
 
-def _logit(rate: np.ndarray | np.float64) -> np.ndarray | np.float64:
-    kept = np.clip(rate, NEAREST, 1 - NEAREST)
-    return np.log(kept / (1 - kept))
+def difference_of_means(
+    values_a: Float64[np.ndarray, " seeds_a"],
+    draws_a: Float64[np.ndarray, "draws seeds_a"],
+    values_b: Float64[np.ndarray, " seeds_b"],
+    draws_b: Float64[np.ndarray, "draws seeds_b"],
+    num_speakers: int,
+) -> tuple[float, float, float, float]:
+    """Compare the means of a metric over the seeds of two systems.
+
+    The squared standard error is the variance of the difference of both means over the
+    draws, plus, of each system, that of its seeds divided by their number. With one
+    seed each it is ``difference``.
+
+    Args:
+        values_a: of the first system, for each seed.
+        draws_a: they, on draws of the speakers.
+        values_b: of the second.
+        draws_b: they, on the same draws.
+        num_speakers: that were drawn from.
+
+    Returns:
+        The second's mean less the first's, both ends of its 95 % interval, and the
+        p-value of no difference.
+    """
+    value = float(values_b.mean() - values_a.mean())
+    if len(draws_a) < 2:
+        return value, np.nan, np.nan, np.nan
+    of_speakers = float(np.var(draws_b.mean(axis=1) - draws_a.mean(axis=1)))
+    parts = [
+        (of_speakers, num_speakers - 1),
+        *_variance_of_mean(values_a),
+        *_variance_of_mean(values_b),
+    ]
+    error, freedom = _standard_error(parts)
+    if error == 0:
+        return value, value, value, float(value == 0)
+    half = _half(parts)
+    p_value = 2 * float(student.sf(abs(value) / error, freedom))
+    return value, value - half, value + half, p_value
+
+
+def holm(p_values: Float64[np.ndarray, " P"]) -> Float64[np.ndarray, " P"]:
+    """Correct p-values for their number, so that 1 of 20 families has a false find.
+
+    The smallest is multiplied by how many there are, the next by one less, and so on;
+    none becomes smaller than one before it, or larger than 1. NaN stays NaN, and is not
+    counted.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure",
+    Scandinavian Journal of Statistics 6, 1979.
+    """
+    corrected = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    rising = known[np.argsort(p_values[known], kind="stable")]
+    times = np.arange(len(rising), 0, -1)
+    multiplied = np.maximum.accumulate(times * p_values[rising])
+    corrected[rising] = np.minimum(multiplied, 1)
+    return corrected
+
+
+def _variance_of_mean(
+    values: Float64[np.ndarray, " seeds"],
+) -> list[tuple[float, int]]:
+    """Give the variance of the mean of the seeds and its freedom, if it is known."""
+    if len(values) < 2:
+        return []
+    return [(float(np.var(values, ddof=1)) / len(values), len(values) - 1)]
+
+
+def _standard_error(parts: list[tuple[float, int]]) -> tuple[float, float]:
+    """Add variances; give the root, and the degrees of freedom of their sum.
+
+    Source: Welch, "The generalization of Student's problem when several different
+    population variances are involved", Biometrika 34, 1947; Satterthwaite, 1946.
+    """
+    total = sum(variance for variance, _ in parts)
+    if total == 0:
+        return 0.0, float(parts[0][1])
+    shares = sum((variance / total) ** 2 / freedom for variance, freedom in parts)
+    return float(np.sqrt(total)), 1 / shares
+
+
+def _half(parts: list[tuple[float, int]]) -> float:
+    error, freedom = _standard_error(parts)
+    return float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error

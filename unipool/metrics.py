@@ -1,25 +1,36 @@
-"""Error rates of a list of scored trials, sorted once for all metrics.
+"""Error rates and costs of a list of scored trials, sorted once for all metrics.
 
 A trial is accepted when its score is at least the threshold. ``p_miss`` is the share
 of target trials that are rejected, ``p_fa`` the share of non-target trials that are
 accepted; both are fractions. The thresholds that make a difference are the distinct
 scores, and one above them all: trials of equal score are accepted together.
+
+``eer``, ``min_dcf`` and ``min_cllr`` are of the order of the scores alone. ``act_dcf``
+and ``cllr`` take the scores for natural logarithms of likelihood ratios.
+docs/metrics.md has all formulas.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
+from scipy.optimize import isotonic_regression
+from scipy.special import xlogy
 
 Scores = Float[np.ndarray, " N"]
 Targets = Bool[np.ndarray, " N"]
 
 
 class ErrorRates(NamedTuple):
-    """Both error rates at every threshold, from the highest to the lowest."""
+    """Both error rates at every threshold, from the highest to the lowest.
+
+    The first threshold is infinite: there everything is rejected.
+    """
 
     p_miss: Float64[np.ndarray, " K"]
     p_fa: Float64[np.ndarray, " K"]
+    thresholds: Float64[np.ndarray, " K"]
 
 
 class SortedTrials:
@@ -38,10 +49,12 @@ class SortedTrials:
     """
 
     def __init__(self, scores: Scores, targets: Targets) -> None:
-        if not np.isfinite(scores).all():
+        finite = np.isfinite(scores)
+        if not finite.all():
             raise ValueError(
-                f"{np.count_nonzero(~np.isfinite(scores))} of {len(scores)} scores are"
-                " not finite; error rates need a number for each trial"
+                f"{np.count_nonzero(~finite)} of {len(scores)} scores are"
+                f" not finite, the first is {scores[np.argmin(finite)]}; error rates"
+                " need a number for each trial"
             )
         num_targets = int(np.count_nonzero(targets))
         if num_targets in (0, len(targets)):
@@ -49,22 +62,23 @@ class SortedTrials:
                 f"{num_targets} target and {len(targets) - num_targets} non-target"
                 " trials; error rates need at least one of each"
             )
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(scores)[::-1]
         falling = scores[order]
-        ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(order) - 1)
         is_target = targets[order]
-        accepted = np.cumsum(is_target)[ends]
         self.target_trials = order[is_target]
         self.nontarget_trials = order[~is_target]
+        ends = np.append(falling[1:] != falling[:-1], True)
+        self._thresholds = np.append(np.inf, falling[ends]).astype(np.float64)
         # How many of each are accepted at each threshold, none at the first.
-        self._targets = np.append(0, accepted)
-        self._nontargets = np.append(0, ends + 1 - accepted)
+        self._targets = np.append(0, np.cumsum(is_target)[ends])
+        self._nontargets = np.append(0, np.flatnonzero(ends) + 1) - self._targets
 
     def error_rates(self) -> ErrorRates:
         """Count every trial once."""
         return ErrorRates(
-            1 - self._targets / self._targets[-1],
+            _left(self._targets),
             self._nontargets / self._nontargets[-1],
+            self._thresholds,
         )
 
     def weighted_error_rates(
@@ -75,14 +89,48 @@ class SortedTrials:
         """Count each trial by its weight, in the order of the attributes' places."""
         hits = _accumulate(of_targets, self._targets)
         false_alarms = _accumulate(of_nontargets, self._nontargets)
-        return ErrorRates(1 - hits, false_alarms)
+        return ErrorRates(
+            _left(hits), false_alarms / false_alarms[-1], self._thresholds
+        )
+
+    def at_corners(self) -> "SortedTrials":
+        """Give the same trials with the thresholds of ``corners`` alone."""
+        kept = _turns(self._targets, self._nontargets)
+        same = object.__new__(SortedTrials)
+        same.target_trials = self.target_trials
+        same.nontarget_trials = self.nontarget_trials
+        same._thresholds = self._thresholds[kept]
+        same._targets, same._nontargets = self._targets[kept], self._nontargets[kept]
+        return same
 
 
 def _accumulate(
     weights: Float64[np.ndarray, " P"], counts: Int[np.ndarray, " K"]
 ) -> Float64[np.ndarray, " K"]:
-    sums = np.append(0.0, np.cumsum(weights))
-    return sums[counts] / sums[-1]
+    return np.append(0.0, np.cumsum(weights))[counts]
+
+
+def _left(accepted: np.ndarray) -> Float64[np.ndarray, " K"]:
+    return (accepted[-1] - accepted) / accepted[-1]
+
+
+def _turns(targets: np.ndarray, nontargets: np.ndarray) -> Bool[np.ndarray, " K"]:
+    """Tell where the curve of two rates or counts may turn; both ends are among it."""
+    straight = np.zeros(len(targets) - 2, dtype=bool)
+    for one in (targets, nontargets):
+        still = one[1:] == one[:-1]
+        straight |= still[1:] & still[:-1]
+    return np.concatenate([[True], ~straight, [True]])
+
+
+def corners(rates: ErrorRates) -> ErrorRates:
+    """Leave out thresholds between which only one of both rates moves.
+
+    No line that is drawn through all of them changes; nor do ``eer``, ``min_dcf`` and
+    ``min_cllr``.
+    """
+    kept = _turns(rates.p_miss, rates.p_fa)
+    return ErrorRates(*(one[kept] for one in rates))
 
 
 def eer(rates: ErrorRates) -> float:
@@ -93,12 +141,49 @@ def eer(rates: ErrorRates) -> float:
     convex hull. With ties this can lie above or below the mean of the two rates
     at the nearest threshold, which the published UniPool code reports.
     """
-    p_miss, p_fa = rates
-    difference = p_miss - p_fa  # falls from 1 to -1
-    after = int(np.argmax(difference <= 0))
-    before = after - 1
-    weight = difference[before] / (difference[before] - difference[after])
+    before, after = _crossing(rates)
+    p_miss, p_fa, _ = rates
+    if p_miss[before] == p_miss[after]:
+        return float(p_miss[after])
+    distance = p_miss[before] - p_fa[before]
+    weight = distance / (distance + p_fa[after] - p_miss[after])
     return float(p_fa[before] + weight * (p_fa[after] - p_fa[before]))
+
+
+def eer_threshold(rates: ErrorRates) -> float:
+    """Give the threshold where p_miss and p_fa are nearest to each other.
+
+    It is the middle of all thresholds with these rates: between the lowest score that
+    is accepted and the highest that is rejected. Of two operating points that are
+    equally near, it is that of the lower threshold.
+    """
+    before, after = _crossing(rates)
+    distances = np.abs(rates.p_miss - rates.p_fa)[[before, after]]
+    nearest = before if distances[0] < distances[1] else after
+    if nearest == len(rates.thresholds) - 1:  # All are accepted.
+        return float(rates.thresholds[nearest])
+    return float(rates.thresholds[nearest : nearest + 2].mean())
+
+
+def _crossing(rates: ErrorRates) -> tuple[int, int]:
+    """Give the operating points before and after p_miss falls below p_fa, or to it."""
+    after = int(np.argmax(rates.p_miss <= rates.p_fa))
+    return after - 1, after
+
+
+def rates_at(rates: ErrorRates, threshold: float) -> tuple[float, float]:
+    """Give p_miss and p_fa at a threshold that need not be a score."""
+    rising = rates.thresholds[::-1]
+    place = len(rising) - 1 - int(np.searchsorted(rising, threshold))
+    return float(rates.p_miss[place]), float(rates.p_fa[place])
+
+
+def eer_star(rates: ErrorRates, *, threshold: float) -> float:
+    """Give the mean of both rates at a threshold that was chosen on other trials.
+
+    Source: UniPool's published code, there with ``eer_threshold`` of the validation.
+    """
+    return sum(rates_at(rates, threshold)) / 2
 
 
 def min_dcf(rates: ErrorRates, *, p_target: float) -> float:
@@ -112,3 +197,57 @@ def min_dcf(rates: ErrorRates, *, p_target: float) -> float:
     """
     costs = p_target * rates.p_miss + (1 - p_target) * rates.p_fa
     return float(costs.min() / min(p_target, 1 - p_target))
+
+
+def act_dcf(rates: ErrorRates, *, p_target: float) -> float:
+    """Give the normalised detection cost at the threshold of Bayes' decision.
+
+    That is ``log((1 - p_target) / p_target)``, for scores that are natural logarithms
+    of likelihood ratios. It is at least ``min_dcf`` and may exceed 1.
+
+    Source: as ``min_dcf``.
+    """
+    p_miss, p_fa = rates_at(rates, math.log((1 - p_target) / p_target))
+    cost = p_target * p_miss + (1 - p_target) * p_fa
+    return cost / min(p_target, 1 - p_target)
+
+
+def cllr(rates: ErrorRates) -> float:
+    """Give the cost of log-likelihood ratios (natural logarithms), in bits.
+
+    The mean over targets of ``log2(1 + exp(-llr))`` and that over non-targets of
+    ``log2(1 + exp(llr))``, halved: 1 for a system that knows nothing and says so,
+    more for one that misleads.
+
+    Source: Bruemmer and du Preez, "Application-independent evaluation of speaker
+    detection", Computer Speech and Language 20, 2006.
+    """
+    llr = rates.thresholds[1:]
+    # log(1 + exp(-llr)) without overflow; of the other sign it is llr more.
+    missed = np.log1p(np.exp(-np.abs(llr))) + np.maximum(-llr, 0)
+    total = -np.diff(rates.p_miss) @ missed + np.diff(rates.p_fa) @ (missed + llr)
+    return float(total) / 2 / math.log(2)
+
+
+def min_cllr(rates: ErrorRates) -> float:
+    """Give the smallest ``cllr`` that any rising map of the scores could have, in bits.
+
+    The best map is found by isotonic regression (pool adjacent violators) of the
+    targets' share on the scores, both classes weighing the same.
+
+    Source: as ``cllr``.
+    """
+    curve = corners(rates)
+    targets, nontargets = -np.diff(curve.p_miss), np.diff(curve.p_fa)
+    weights = targets + nontargets
+    there = np.flatnonzero(weights)  # Some thresholds have trials of weight 0 alone.
+    weights = weights[there]
+    pooled = isotonic_regression(
+        targets[there] / weights, weights=weights, increasing=False
+    )
+    # Of each pool, both classes at once: the curve between its first and last point.
+    edges = np.append(there[pooled.blocks[:-1]], len(targets))
+    hits, false_alarms = -np.diff(curve.p_miss[edges]), np.diff(curve.p_fa[edges])
+    both = hits + false_alarms
+    total = xlogy(hits, hits / both) + xlogy(false_alarms, false_alarms / both)
+    return abs(float(total.sum())) / 2 / math.log(2)

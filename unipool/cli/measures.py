@@ -51,7 +51,7 @@ def _metrics(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from unipool.measuring import compare
+    from unipool.comparing import compare
     from unipool.scored import read_scored, speakers_of
 
     first, second = (read_scored(file, options.trials) for file in options.scores)
