@@ -5,7 +5,6 @@ from jaxtyping import Float, Float64
 
 from unipool.scoring.cohort import Cohort, check_size, checked
 from unipool.scoring.sides import (
-    ROWS_AT_ONCE,
     Scorer,
     Scores,
     Sides,
@@ -85,7 +84,7 @@ class Plda:
         def score(sides: Sides) -> Scores:
             check_size(len(basis), sides.vectors.shape[1])
             projected = np.empty((len(sides.vectors), size))
-            for rows in blocks(len(projected), ROWS_AT_ONCE):
+            for rows in blocks(len(projected)):
                 projected[rows] = project(sides.vectors[rows], sides.names[rows])
             ratios = model.log_likelihood_ratios(projected, sides.enrolment, sides.test)
             return Scores(ratios, {})

@@ -173,7 +173,7 @@ def directions(
 ) -> Float32[np.ndarray, "N E"]:
     """Give ``unit_heads`` of all rows, less the mean if there is one."""
     found = np.empty(vectors.shape, dtype=np.float32)
-    for block in blocks(len(vectors), ROWS_AT_ONCE):
+    for block in blocks(len(vectors)):
         rows = vectors[block] if mean is None else vectors[block] - mean
         found[block] = unit_heads(
             rows, names[block], num_heads, less_mean=mean is not None
@@ -199,7 +199,8 @@ def paired_dots(
     return found
 
 
-def blocks(count: int, size: int) -> Iterator[slice]:
-    """Cut so many rows into slices of at most ``size``."""
+def blocks(count: int, size: int | None = None) -> Iterator[slice]:
+    """Cut so many rows into slices of ``size``, by default ``ROWS_AT_ONCE``."""
+    size = size or ROWS_AT_ONCE
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))

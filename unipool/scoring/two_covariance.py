@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.linalg import eigh
 
-from unipool.scoring.sides import ROWS_AT_ONCE, blocks, paired_dots
+from unipool.scoring.sides import blocks, paired_dots
 
 
 class Scatter(NamedTuple):
@@ -82,7 +82,7 @@ def measure_scatter(
         ValueError: when no speaker has two utterances that differ.
     """
     counts = np.bincount(labels)
-    cut = list(blocks(len(labels), ROWS_AT_ONCE))
+    cut = list(blocks(len(labels)))
     sums = np.zeros((len(counts), vectors_of(slice(0, 1)).shape[1]))
     for block in cut:
         np.add.at(sums, labels[block], vectors_of(block))
