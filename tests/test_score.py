@@ -100,10 +100,12 @@ def score_test(project, out, *, scoring=None, **changes):
         "scoring": PLAIN | (scoring or {}),
         "p_targets": [0.01, 0.05],
         "published": False,
+        "draws": 30,
         "files": files_of(out),
         "key": KEY,
     }
-    score(**(settings | changes))
+    settings |= changes
+    score(**settings)
     files = settings["files"]
     return read_scores(files.scores), read_cell(files.metrics)
 
@@ -137,7 +139,7 @@ def test_each_metric_has_its_interval_and_its_draws(project, tmp_path):
 
     names = {"eer", "eer_star", "min_dcf_p1", "act_dcf_p1", "cllr", "min_cllr"}
     assert set(cell.draws) == names
-    assert len(cell.draws) == 1000
+    assert len(cell.draws) == 30
     for name in names:
         low, high = cell.metrics[f"{name}_low"], cell.metrics[f"{name}_high"]
         assert low <= cell.metrics[name] <= high
@@ -234,6 +236,20 @@ def test_a_model_is_as_long_as_its_utterances_together(project, tmp_path):
     assert cell.metrics["num_speakers"] == 15
 
 
+def test_published_values_are_of_cosines_alone(project, tmp_path):
+    _, cell = score_test(project, tmp_path, published=True)
+    _, other = score_test(
+        project, tmp_path, published=True, scoring={"kind": "s-norm", "options": {}}
+    )
+
+    assert cell.metrics["published_eer"] == pytest.approx(cell.metrics["eer"], abs=0.01)
+    assert cell.metrics["published_min_dcf"] == pytest.approx(
+        0.01 * cell.metrics["min_dcf_p01"]
+    )
+    assert "published_eer_star" in cell.metrics
+    assert not any("published" in name for name in other.metrics)
+
+
 def test_the_same_is_written_to_the_bit(project, tmp_path):
     for name in ("a", "b"):
         score_test(project, tmp_path / name, files=files_of(tmp_path / name))
@@ -282,11 +298,12 @@ def fuse_test(systems, out, **changes):
         "trials": found[0] / "test.csv",
         "manifest": folder / "utterances.csv",
         "p_targets": [0.05],
-        "published": False,
+        "draws": 30,
         "files": files_of(out),
         "key": KEY | {"backbone": "fused", "backend": "both", "scoring": "fused"},
     }
-    fuse(**(settings | changes))
+    settings |= changes
+    fuse(**settings)
     return read_scores(settings["files"].scores), read_cell(settings["files"].metrics)
 
 

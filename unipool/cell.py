@@ -15,9 +15,12 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from unipool.as_published import published_threshold
 from unipool.measuring import measure, measure_conditions
+from unipool.metrics import SortedTrials, eer_threshold
 from unipool.provenance import versions
 from unipool.trials import COLUMNS
 
@@ -61,9 +64,10 @@ def write_cell(
     trials: pd.DataFrame,
     *,
     speaker_of: pd.Series,
-    threshold: float,
+    valid: pd.DataFrame,
     p_targets: list[float],
     published: bool,
+    draws: int,
     key: dict[str, Any],
     costs: dict[str, float | None],
     caches: dict[str, dict[str, float]],
@@ -75,9 +79,11 @@ def write_cell(
         files: to write.
         trials: enrolment, test, target, conditions, score, llr.
         speaker_of: the speaker of each utterance and model.
-        threshold: of the score, chosen on the validation trials.
+        valid: target and score of the validation trials, which choose the thresholds.
         p_targets: priors of the detection costs.
-        published: whether also the values as published code computes them.
+        published: whether also the values as published code computes them; the score
+            is a cosine then.
+        draws: of the speakers, for the intervals.
         key: of the cell.
         costs: by name.
         caches: that the system needs, with their costs.
@@ -86,11 +92,8 @@ def write_cell(
     Raises:
         ValueError: when one class has no trial, or a score is not finite.
     """
-    options: dict[str, Any] = {
-        "p_targets": p_targets,
-        "threshold": threshold,
-        "published": published,
-    }
+    options = {"p_targets": p_targets, "published": published, "draws": draws}
+    options |= _thresholds(valid, published=published)
     measured = measure(trials, speaker_of, **options)
     names = [name for name in trials if name not in (*COLUMNS, "score", "llr")]
     facts = {
@@ -115,6 +118,16 @@ def write_cell(
         partial = path.with_name(path.name + ".partial")
         partial.write_text(content, encoding="utf-8", newline="")
         partial.replace(path)
+
+
+def _thresholds(valid: pd.DataFrame, *, published: bool) -> dict[str, float]:
+    """Choose at which score to accept, as keyword arguments of ``measure``."""
+    scores, targets = valid["score"].to_numpy(float), valid["target"].to_numpy(bool)
+    found = {"threshold": eer_threshold(SortedTrials(scores, targets).error_rates())}
+    if published:
+        clamped = SortedTrials(np.clip(scores, 0, 1), targets)
+        found["published_threshold"] = published_threshold(clamped.error_rates())
+    return found
 
 
 def _without_nan(value: Any) -> Any:

@@ -11,7 +11,6 @@ from jaxtyping import Float64
 from unipool.calibration import fit_calibration
 from unipool.cell import CellFiles, read_cell, read_scores, write_cell
 from unipool.manifest import read_manifest
-from unipool.metrics import SortedTrials, eer_threshold
 from unipool.trials import read_trial_list
 
 
@@ -22,7 +21,7 @@ def fuse(
     trials: Path,
     manifest: Path,
     p_targets: list[float],
-    published: bool,
+    draws: int,
     files: CellFiles,
     key: dict[str, Any],
 ) -> None:
@@ -37,7 +36,7 @@ def fuse(
         trials: the trial list, its companion beside it.
         manifest: of the corpus that the trials are of; it knows the speakers.
         p_targets: priors of the detection costs.
-        published: whether also the values as published code computes them.
+        draws: of the speakers, for the intervals.
         files: to write: scores, metrics, draws.
         key: of the fused system: the row's place in the table.
 
@@ -60,7 +59,6 @@ def fuse(
     targets = valid_trials["target"].to_numpy(bool)
     calibration = fit_calibration(valid, targets)
     fused = calibration.llr(tested)
-    valid_rates = SortedTrials(calibration.llr(valid), targets).error_rates()
     seconds = time.monotonic() - started
     caches = {name: cost for one in members for name, cost in one.caches.items()}
     speaker_of = read_manifest(manifest).set_index("utterance")["speaker"]
@@ -69,9 +67,10 @@ def fuse(
         files,
         listed.trials.assign(score=fused, llr=fused),
         speaker_of=pd.concat([speaker_of, models["utterance"].map(speaker_of)]),
-        threshold=eer_threshold(valid_rates),
+        valid=valid_trials.assign(score=calibration.llr(valid)),
         p_targets=p_targets,
-        published=published,
+        published=False,  # there the score is a cosine
+        draws=draws,
         key=key,
         costs=_costs([one.costs for one in members], seconds),
         caches=caches,

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float64
 from unipool.calibration import fit_calibration, quality_features
 from unipool.cell import CellFiles, write_cell
 from unipool.embeddings import Embeddings, read_embeddings
-from unipool.metrics import SortedTrials, eer_threshold
 from unipool.scoring import SCORINGS, Cohort, Scorer, pair_up
 from unipool.trials import TrialList, read_trial_list
 
@@ -40,6 +39,7 @@ def score(
     scoring: dict[str, Any],
     p_targets: list[float],
     published: bool,
+    draws: int,
     files: CellFiles,
     key: dict[str, Any],
 ) -> None:
@@ -57,7 +57,9 @@ def score(
         cohort: embeddings of the training split, where the scoring needs them.
         scoring: its ``kind``, ``options``, and ``calibration``, score or quality.
         p_targets: priors of the detection costs.
-        published: whether also the values as published code computes them.
+        published: whether also the values as published code computes them, where the
+            score is the cosine that they are of.
+        draws: of the speakers, for the intervals.
         files: to write: scores, metrics, draws.
         key: corpus, view, backbone, backend, scoring, seed and trials: the row's place
             in the table.
@@ -83,19 +85,17 @@ def score(
     calibration = fit_calibration(valid.features, valid.targets)
     scored = _score(scorer, content, listed, quality=quality)
     ratios = calibration.llr(scored.features)
-    values, valid_values = scored.scores, valid.scores
-    if quality:
-        values, valid_values = ratios, calibration.llr(valid.features)
     seconds = time.monotonic() - started
+    tested = listed.trials.assign(score=ratios if quality else scored.scores)
+    of_valid = calibration.llr(valid.features) if quality else valid.scores
     write_cell(
         files,
-        listed.trials.assign(score=values, llr=ratios),
+        tested.assign(llr=ratios),
         speaker_of=_speakers(content, listed),
-        threshold=eer_threshold(
-            SortedTrials(valid_values, valid.targets).error_rates()
-        ),
+        valid=pd.DataFrame({"target": valid.targets, "score": of_valid}),
         p_targets=p_targets,
-        published=published,
+        published=published and scoring["kind"] == "cosine" and not quality,
+        draws=draws,
         key=key,
         costs=content.info["costs"] | {"score_seconds": round(seconds, 3)},
         caches=content.info["caches"],

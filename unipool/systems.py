@@ -36,6 +36,10 @@ class System(NamedTuple):
             corpus += f"@{key['view']}"
         return "/".join((corpus, key["backbone"], key["backend"], key["scoring"]))
 
+    def metrics_with(self, other: "System") -> list[str]:
+        """Name the metrics that both systems have."""
+        return [name for name in self.cells[0].draws if name in other.cells[0].draws]
+
     def values(self, metric: str) -> Float64[np.ndarray, " seeds"]:
         """Give a metric, of each seed."""
         return np.array([cell.metrics[metric] for cell in self.cells], dtype=float)
@@ -121,7 +125,7 @@ def _pairs(systems: Sequence[System]) -> Iterator[tuple[object, ...]]:
         if one.key["trials"] != other.key["trials"]:
             continue
         count = int(one.cells[0].metrics["num_speakers"])
-        for metric in one.cells[0].draws:
+        for metric in one.metrics_with(other):
             first, second = one.values(metric), other.values(metric)
             found = difference_of_means(
                 first, one.draws(metric), second, other.draws(metric), count

@@ -152,6 +152,7 @@ rule fuse:
     params:
         version=SCORE_VERSION,
         members=lambda wildcards: members_of(wildcards, SCORES, wildcards.trials),
-        metrics=config["metrics"],
+        p_targets=config["metrics"]["p_targets"],
+        draws=config["metrics"]["draws"],
     script:
         "../scripts/fuse.py"

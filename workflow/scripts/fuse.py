@@ -13,7 +13,8 @@ with job_log(snakemake.log[0], f"fuse {'/'.join(files.metrics.parts[-6:-2])}"):
         valid_scores=[Path(file) for file in given.valid_scores],
         trials=Path(given.trials),
         manifest=Path(given.manifest),
-        **snakemake.params.metrics,
+        p_targets=snakemake.params.p_targets,
+        draws=snakemake.params.draws,
         files=files,
         key={
             "corpus": snakemake.wildcards.train_corpus,
