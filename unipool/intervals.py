@@ -74,8 +74,8 @@ def around_mean(
     of_speakers = float(np.var(drawn**POWER))
     half = _half([(of_speakers, num_speakers - 1), *_variance_of_mean(values**POWER)])
     middle = 2 * mean**POWER - float(np.mean(drawn**POWER))
-    low, high = (max(middle + half * sign, 0) ** (1 / POWER) for sign in (-1, 1))
-    return mean, min(low, mean), max(min(high, 1) if bounded else high, mean)
+    low, high = (max(middle + half * sign, 0.0) ** (1 / POWER) for sign in (-1, 1))
+    return mean, min(low, mean), max(min(high, 1.0) if bounded else high, mean)
 
 
 def difference(

@@ -12,7 +12,8 @@ FORMATS = (
     " lines of `enrolment test score`, with a label (1/0, target/nontarget, tar/imp)"
     " before, between or behind them; or lines of `score label`"
 )
-NAMES = ("enrolment", "test", "target", "score")
+NAMES = ("enrolment", "test", "target", "score", "llr")
+"""Columns that are no conditions."""
 EXAMPLES = 3
 
 
@@ -25,20 +26,25 @@ def read_scored(file: Path, trials: Path | None = None) -> pd.DataFrame:
             it does not list are left out.
 
     Returns:
-        score, target (0 or 1), and where they are known enrolment and test, text.
+        score, target (0 or 1); where they are known llr, enrolment and test; and all
+        other columns of both files, which are conditions. Names and conditions are
+        text.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it is of no known format, a trial has no score, or no labels
             are known.
     """
-    if not file.is_file():
+    if not file.exists():
         raise FileNotFoundError(f"{file}: no such file")
+    if not file.is_file():
+        raise ValueError(f"{file}: not a file; name a file of scores")
     try:
         table = _read_fields(file)
     except (ValueError, pd.errors.ParserWarning) as error:
+        said = " ".join(str(error).split())
         raise ValueError(
-            f"{file}: no scored trials ({str(error).strip()}); known are {FORMATS}"
+            f"{file}: no scored trials ({said}); known are {FORMATS}"
         ) from error
     if trials is None:
         if "target" not in table:
@@ -73,9 +79,13 @@ def _read_fields(file: Path) -> pd.DataFrame:
             encoding="utf-8-sig",
         )
     if is_table:
-        names = {name: _name(str(name)) for name in fields}
-        fields = fields.rename(columns=names)
-        fields = fields[[name for name in NAMES if name in fields]]
+        names = [_name(str(name)) for name in fields]
+        twice = [name for name in NAMES if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"the header names {twice[0]} twice")
+        fields = fields.set_axis(names, axis=1)
+        if fields.empty:
+            raise ValueError("no line below the header")
     else:
         fields = fields.set_axis(_guess(fields), axis=1)
     if "target" in fields:
@@ -83,17 +93,21 @@ def _read_fields(file: Path) -> pd.DataFrame:
         if labels is None:
             raise ValueError(f"labels such as {fields['target'].iloc[0]!r}")
         fields = fields.assign(target=labels)
-    scores = pd.to_numeric(fields["score"], errors="coerce")
-    if scores.isna().any():
-        line = int(scores.isna().to_numpy().argmax())
-        raise ValueError(
-            f"line {line + 1 + is_table}: {fields['score'].iloc[line]!r} is no score"
-        )
-    return fields.assign(score=scores.astype(float))
+    for name in {"score", "llr"} & set(fields):
+        numbers = pd.to_numeric(fields[name], errors="coerce")
+        if numbers.isna().any():
+            line = int(numbers.isna().to_numpy().argmax())
+            raise ValueError(
+                f"line {line + 1 + is_table}: {fields[name].iloc[line]!r} is no {name}"
+            )
+        fields = fields.assign(**{name: numbers.astype(float)})
+    return fields
 
 
 def _name(theirs: str) -> str:
-    return HEADER.get(theirs.strip().lower(), theirs.strip().lower())
+    lower = theirs.strip().lower()
+    known = HEADER.get(lower, lower)
+    return known if known in NAMES else theirs.strip()
 
 
 def _guess(fields: pd.DataFrame) -> list[str]:
@@ -128,11 +142,13 @@ def _labels(values: pd.Series) -> pd.Series | None:
 
 
 def _with_labels(file: Path, table: pd.DataFrame, trials: Path) -> pd.DataFrame:
-    listed = read_published(trials)[["enrolment", "test", "target"]]
-    scores = table.drop_duplicates(["enrolment", "test"], keep="last")
-    joined = listed.merge(
-        scores[["enrolment", "test", "score"]], on=["enrolment", "test"], how="left"
-    )
+    listed = read_published(trials)
+    key = ["enrolment", "test"]
+    more = [name for name in table if name not in listed]
+    scores = table.drop_duplicates(key, keep="last")[[*key, *more]]
+    if "score" not in more:
+        raise ValueError(f"{trials}: has a column score; name it as the scores")
+    joined = listed.merge(scores, on=key, how="left")
     lacking = joined[joined["score"].isna()]
     if len(lacking):
         some = ", ".join(
@@ -146,25 +162,40 @@ def _with_labels(file: Path, table: pd.DataFrame, trials: Path) -> pd.DataFrame:
     return joined
 
 
+def conditions_of(trials: pd.DataFrame) -> list[str]:
+    """Name the columns that say something of the trials."""
+    return [name for name in trials if name not in NAMES]
+
+
+def number_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """Give both sides of each trial its number for a name: nothing is shared."""
+    return trials.assign(enrolment=trials.index, test=trials.index)
+
+
 def speakers_of(trials: pd.DataFrame, manifest: Path | None) -> pd.Series:
     """Give the speaker of each utterance; without a manifest, the utterance itself.
 
+    An enrolment that the manifest does not have is a model; its speaker is that of the
+    test side of its target trials.
+
     Raises:
-        ValueError: when nothing names the sides, or the manifest is none.
+        ValueError: when the manifest is none.
     """
-    if "enrolment" not in trials:
-        raise ValueError(
-            "the scores do not name the two sides of each trial, and trials of one"
-            " speaker are not independent: give the names, or a list with --trials"
-        )
     if manifest is None:
         names = pd.unique(pd.concat([trials["enrolment"], trials["test"]]))
         return pd.Series(names, index=names)
-    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"{manifest}: no CSV with a header ({said})") from error
     missing = {"utterance", "speaker"} - set(table)
     if missing:
         raise ValueError(
             f"{manifest}: no column {', '.join(sorted(missing))} among"
             f" {', '.join(table)}"
         )
-    return table.drop_duplicates("utterance").set_index("utterance")["speaker"]
+    known = table.drop_duplicates("utterance").set_index("utterance")["speaker"]
+    targets = trials[(trials["target"] == 1) & ~trials["enrolment"].isin(known.index)]
+    of_models = targets.drop_duplicates("enrolment").set_index("enrolment")["test"]
+    return pd.concat([known, of_models.map(known).dropna()])
