@@ -79,7 +79,11 @@ def test_labels_may_come_from_a_trial_list(tmp_path):
     ("text", "trials", "message"),
     [
         (lines("{a} {b} {s}"), None, "scores without labels; name the list"),
-        (lines("{a} {b} x"), None, "no field is a number in all lines"),
+        (lines("{a} {b} x"), None, "line 1: 'x' is no score"),
+        (lines("{a} {b} {s} {t}") + "u v nan 1\n", None, "line 7: 'nan' is no score"),
+        ("score,label\n", None, "no line below the header"),
+        ("score,label,target\n1,1,1\n", None, "the header names target twice"),
+        ("score,label,llr\n1,1,x\n", None, "line 2: 'x' is no llr"),
         (lines("{a} {b} {s} maybe"), None, "no field is 1 or 0, target or nontarget"),
         ("a b c d e\n", None, "5 fields in the first line"),
         ("score,label\nx,1\n", None, "line 2: 'x' is no score"),
@@ -135,7 +139,13 @@ def test_metrics_are_printed_with_their_intervals(scores, capsys):
     assert main([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
 
-    assert text[:2] == ["num_trials   3,000", "num_speakers 20"]
+    num_targets = told["num_targets"]
+    assert text[0] == "num_trials   3,000"
+    assert text[1:3] == [f"num_targets  {num_targets}", "num_speakers 20"]
+    assert text[3] == (
+        f"eer          {told['eer']:.4f}"
+        f" [{told['eer_low']:.4f}, {told['eer_high']:.4f}]"
+    )
     assert told["eer_low"] < told["eer"] < told["eer_high"]
     assert told["eer"] == pytest.approx(0.3085, abs=0.06)
     assert {"min_dcf_p01", "min_dcf_p05_low"} <= told.keys()
@@ -173,3 +183,192 @@ def test_scores_of_other_trials_are_not_compared(scores, capsys):
     assert (
         "5 of 3000 trials of the first are not in the second" in capsys.readouterr().err
     )
+
+
+def told(capsys, *arguments):
+    """Run a command that prints JSON; give it, and what it says beside."""
+    assert main([str(one) for one in (*arguments, "--json")]) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out), captured.err
+
+
+def test_scores_without_names_are_measured_as_if_independent(scores, capsys):
+    table = pd.read_csv(scores / "a.csv")
+    columns = table[["score", "target"]]
+    columns.to_csv(scores / "bare", sep=" ", header=False, index=False)
+
+    bare, warning = told(capsys, "metrics", scores / "bare")
+    named, _ = told(capsys, "metrics", scores / "a.csv", "--manifest", scores / "m.csv")
+
+    assert "trials are resampled as if independent" in warning
+    assert "too narrow" in warning
+    assert bare["eer"] == named["eer"]
+    assert bare["min_dcf_p05_low"] < bare["min_dcf_p05"] < bare["min_dcf_p05_high"]
+    assert "num_speakers" not in bare
+
+
+def test_without_a_manifest_a_warning_says_that_intervals_are_too_narrow(
+    scores, capsys
+):
+    _, warning = told(capsys, "metrics", scores / "a.csv", "--draws", "10")
+    _, silence = told(capsys, "metrics", scores / "a.csv", "--draws", "0")
+
+    assert "utterances are resampled as if independent" in warning
+    assert silence == ""
+
+
+def test_two_trials_have_rates_and_no_interval(tmp_path, capsys):
+    (tmp_path / "two").write_text("0.5 1\n0.1 0\n")
+
+    values, _ = told(capsys, "metrics", tmp_path / "two")
+
+    assert values["eer"] == 0
+    assert values["eer_low"] is None
+
+
+def test_a_column_of_ratios_is_measured_as_such(scores, capsys):
+    table = pd.read_csv(scores / "a.csv")
+    # Unit normals one apart: the ratio is the score less one half.
+    table.assign(llr=table["score"] - 0.5).to_csv(scores / "c.csv", index=False)
+
+    values, _ = told(capsys, "metrics", scores / "c.csv", "--draws", "0")
+    taken, _ = told(capsys, "metrics", scores / "c.csv", "--llr", "--draws", "0")
+
+    assert values["cllr"] == pytest.approx(values["min_cllr"], abs=0.05)
+    assert taken["cllr"] > values["cllr"]
+    assert values["act_dcf_p05"] >= values["min_dcf_p05"]
+
+
+def test_validation_scores_choose_the_threshold_and_calibrate(scores, capsys):
+    pd.read_csv(scores / "a.csv").eval("score = 10 * score + 100").to_csv(
+        scores / "scaled.csv", index=False
+    )
+    arguments = ["metrics", scores / "scaled.csv", "--draws", "0", "--published"]
+
+    values, _ = told(capsys, *arguments, "--validation", scores / "scaled.csv")
+
+    assert values["eer_star"] == pytest.approx(values["eer"], abs=0.01)
+    assert values["cllr"] == pytest.approx(values["min_cllr"], abs=0.05)
+    assert values["published_eer"] == values["published_eer_star"] == 0.5  # all clamped
+
+
+def test_each_system_has_its_own_validation(scores, capsys):
+    files = [str(scores / "a.csv"), str(scores / "b.csv")]
+
+    assert main(["metrics", *files, "--validation", files[0]]) == 1
+
+    assert "2 files of scores, but 1 with --validation" in capsys.readouterr().err
+
+
+def test_several_files_have_a_row_each_and_one_plot(scores, capsys):
+    files = [str(scores / "a.csv"), str(scores / "b.csv")]
+    arguments = ["metrics", *files, "--draws", "20"]
+
+    assert main([*arguments, "--det", str(scores / "det.svg")]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    values, _ = told(capsys, *arguments)
+
+    assert rows[0].split()[:3] == ["num_trials", "num_targets", "eer"]
+    assert [row.split()[0] for row in rows[1:]] == files
+    assert len({len(row) for row in rows}) == 1
+    assert values[files[1]]["eer"] < values[files[0]]["eer"]
+    assert "a.csv" in (scores / "det.svg").read_text("utf-8")
+
+
+def test_conditions_come_from_the_scores_or_from_the_list(scores, capsys):
+    table = pd.read_csv(scores / "a.csv")
+    same = np.where(table["target"] == 1, "1", np.arange(len(table)) % 2)
+    listed = table[["enrolment", "test", "target"]].assign(same_gender=same)
+    listed.to_csv(scores / "t.csv", index=False)
+    arguments = ["metrics", scores / "a.csv", "--manifest", scores / "m.csv"]
+    arguments += ["--draws", "20", "--by-condition"]
+
+    values, _ = told(capsys, *arguments, "--trials", scores / "t.csv")
+
+    found = [
+        (row["condition"], row["value"], row["whole_class"])
+        for row in values["conditions"]
+    ]
+    assert found == [("same_gender", "0", "targets"), ("same_gender", "1", "")]
+    assert main([str(one) for one in arguments]) == 1
+    assert "neither the scores nor the list has a column" in capsys.readouterr().err
+
+
+def test_a_model_speaks_as_its_target_trials_do(scores, capsys):
+    table = pd.read_csv(scores / "a.csv")
+    table["enrolment"] = "model-" + table["enrolment"].str[:3]
+    table.to_csv(scores / "models.csv", index=False)
+
+    values, _ = told(
+        capsys, "metrics", scores / "models.csv", "--manifest", scores / "m.csv"
+    )
+
+    assert values["num_speakers"] == 20
+
+
+def test_priors_are_chosen(scores, capsys):
+    arguments = ["metrics", scores / "a.csv", "--draws", "0"]
+
+    values, _ = told(capsys, *arguments, "--p-target", "0.001", "--p-target", "0.5")
+
+    assert {"min_dcf_p001", "min_dcf_p5"} <= values.keys()
+    assert "min_dcf_p01" not in values
+
+
+def test_of_several_files_each_two_are_compared(scores, capsys):
+    table = pd.read_csv(scores / "b.csv")
+    table.assign(score=2 * table["score"]).to_csv(scores / "c.csv", index=False)
+    files = [str(scores / f"{name}.csv") for name in "abc"]
+
+    rows, _ = told(capsys, "compare", *files, "--manifest", scores / "m.csv")
+
+    of_eer = [row for row in rows if row["metric"] == "eer"]
+    assert [(row["first"][-5], row["second"][-5]) for row in of_eer] == [
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "c"),
+    ]
+    assert of_eer[0]["p_corrected"] == pytest.approx(3 * of_eer[0]["p_value"])
+    assert of_eer[2]["p_value"] == of_eer[2]["p_corrected"] == 1
+    assert main(["compare", *files, "--draws", "20"]) == 0
+    assert "<0.0001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["metrics", "nothing"], "nothing: no scored trials"),
+        (["metrics", "binary"], "binary: no scored trials"),
+        (["metrics", "."], "not a file"),
+        (["metrics", "missing"], "missing: no such file"),
+        (["metrics", "one", "--draws", "0"], "one: 0 target and 1 non-target trials"),
+        (["metrics", "inf", "--draws", "0"], "1 of 2 scores are not finite"),
+        (["metrics", "a.csv", "--manifest", "nothing"], "nothing: no CSV"),
+        (["metrics", "a.csv", "--manifest", "binary"], "binary: no CSV"),
+        (["metrics", "a.csv", "--manifest", "missing"], "missing"),
+        (["metrics", "a.csv", "--manifest", "a.csv"], "no column speaker, utterance"),
+        (["metrics", "a.csv", "--manifest", "other"], "utterances have no speaker"),
+        (["metrics", "inf", "--manifest", "m.csv"], "the manifest cannot say whose"),
+        (
+            ["metrics", "a.csv", "--p-target", "2", "--draws", "0"],
+            "p_target 2: a prior",
+        ),
+        (["metrics", "a.csv", "--draws", "-1"], "--draws -1: 0 or more"),
+        (["metrics", "a.csv", "--draws", "0", "--det", "x.bmp"], "x.bmp"),
+        (["metrics", "a.csv", "a.csv"], "named twice"),
+        (["compare", "a.csv"], "one file of scores"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(scores, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(scores)
+    (scores / "nothing").write_text("")
+    (scores / "binary").write_bytes(bytes(range(256)) * 9)
+    (scores / "one").write_text("0.5 0\n")
+    (scores / "inf").write_text("inf 0\n0.5 1\n")
+    (scores / "other").write_text("utterance,speaker\nu,v\n")
+
+    assert main(arguments) == 1
+
+    error = capsys.readouterr().err.splitlines()
+    assert message in error[-1]
+    assert [line for line in error[:-1] if "resampled" not in line] == []

@@ -97,8 +97,15 @@ def measure(
         "num_speakers": len(np.union1d(enrolment, test)),
     }
     for name, value in values_by_name(measurements).items():
-        low, high = around(value, drawn[name].to_numpy(), fewest, bounded=is_rate(name))
-        values |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        largest = 0.01 if name == "published_min_dcf" else 1.0
+        ends = around(
+            value / largest,
+            drawn[name].to_numpy() / largest,
+            fewest,
+            bounded=is_rate(name),
+        )
+        values[name] = value
+        values[f"{name}_low"], values[f"{name}_high"] = (largest * end for end in ends)
     return Measured(values, drawn)
 
 

@@ -111,24 +111,18 @@ def _name(theirs: str) -> str:
 
 
 def _guess(fields: pd.DataFrame) -> list[str]:
-    """Tell by their content which columns are labels and scores."""
+    """Tell by their number and content which columns are labels and scores."""
     names: dict[int, str] = {}
     if len(fields.columns) in (2, 4):
         labels = [c for c in fields if _labels(fields[c]) is not None]
         if not labels:
             raise ValueError("no field is 1 or 0, target or nontarget, tar or imp")
-        names[labels[0]] = "target"
+        # Of `score label` the score may be 1 or 0 throughout, too.
+        names[labels[-1 if len(fields.columns) == 2 else 0]] = "target"
     elif len(fields.columns) != 3:
         raise ValueError(f"{len(fields.columns)} fields in the first line")
-    # Ids may be numbers too; the score is the last that is.
-    numbers = [
-        c
-        for c in fields
-        if c not in names and pd.to_numeric(fields[c], errors="coerce").notna().all()
-    ]
-    if not numbers:
-        raise ValueError("no field is a number in all lines")
-    names[numbers[-1]] = "score"
+    # Ids may be numbers too; the score is what comes last beside the label.
+    names[[c for c in fields if c not in names][-1]] = "score"
     sides = iter(("enrolment", "test"))
     return [names.get(column) or next(sides) for column in fields]
 

@@ -231,7 +231,7 @@ def _compare(options: argparse.Namespace) -> int:
         say(table.to_string(index=False, float_format="{:.4f}".format))
     elif len(options.scores) == 2:
         pair = table.drop(columns=["first", "second"]).set_index("metric")
-        pair = pair.rename(columns=lambda name: name.removesuffix("_value"))
+        pair = pair.rename(columns={"first_value": "first", "second_value": "second"})
         say(as_json(pair.to_dict("index")))
     else:
         say(as_json(table.to_dict("records")))
