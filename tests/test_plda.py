@@ -89,6 +89,27 @@ def test_the_ratio_is_that_of_the_densities_of_the_stacked_pair(rank):
     assert ratios == pytest.approx(together - apart, abs=1e-9)
 
 
+def test_the_parameters_of_one_dimension_are_what_one_reckons_by_hand():
+    vectors = np.array([[0.0], [2], [6], [8], [4]])
+
+    model = fit_two_covariance(scatter_of(vectors, np.array([0, 0, 1, 1, 2])))
+
+    # Within: (1 + 1 + 1 + 1) / 2. Between: the mean square is (2 9 + 2 9 + 0) / 2, and
+    # a speaker counts for (5 - (4 + 4 + 1) / 5) / 2 = 1.6 utterances.
+    assert model.mean == pytest.approx([4])
+    assert model.within == pytest.approx(np.array([[2]]))
+    assert model.between == pytest.approx(np.array([[(18 - 2) / 1.6]]))
+
+
+def test_where_speakers_do_not_differ_their_variance_is_not_below_zero():
+    generator = np.random.default_rng(0)
+    true = TwoCovariance(np.zeros(4), np.diag([50.0, 0, 0, 0]), np.eye(4))
+
+    model = fit_two_covariance(scatter_of(*draw(true, [2] * 2000, generator)))
+
+    assert np.linalg.eigvalsh(model.between).min() >= 0
+
+
 def test_the_parameters_are_found_again_from_what_they_made():
     generator = np.random.default_rng(0)
     true = TwoCovariance(
@@ -188,6 +209,58 @@ def trained(vectors, labels, num_heads=1, **options):
 def sides_of(vectors, first, second, num_heads=1):
     names = [f"u{i}" for i in range(len(vectors))]
     return Sides(vectors.astype(np.float32), names, first, second, num_heads)
+
+
+def plain(vectors, labels, first, second, size):
+    """Score trial by trial with one dense formula for each step."""
+
+    def unit(rows):
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def within(rows):
+        rest = rows - np.stack([rows[labels == i].mean(axis=0) for i in labels])
+        shrunk, _ = ledoit_wolf(rest, assume_centered=True)
+        return shrunk * len(rows) / (len(rows) - labels.max() - 1)
+
+    mean = unit(vectors).mean(axis=0)
+    centred = unit(vectors) - mean
+    root = np.linalg.inv(np.linalg.cholesky(within(centred)))
+    white = centred @ root.T
+    means = np.stack([white[labels == i].mean(axis=0) for i in labels])
+    _, turn = np.linalg.eigh(means.T @ means)
+    placed = unit(white @ turn[:, ::-1][:, :size])
+    of_speakers = np.stack(
+        [placed[labels == i].mean(axis=0) for i in np.unique(labels)]
+    )
+    each = len(labels) / len(of_speakers)
+    square = each * np.cov(of_speakers.T)
+    values, basis = np.linalg.eigh((square - within(placed)) / each)
+    between = (basis * np.maximum(values, 0)) @ basis.T
+    _, share = ledoit_wolf(of_speakers - of_speakers.mean(axis=0), assume_centered=True)
+    between = (1 - share) * between + share * np.trace(between) / size * np.eye(size)
+    total = between + within(placed)
+    pair = np.block([[total, between], [between, total]])
+    middle = placed.mean(axis=0)
+    alone = multivariate_normal(middle, total).logpdf
+    together = multivariate_normal(np.tile(middle, 2), pair).logpdf
+    return [
+        together([*placed[a], *placed[b]]) - alone(placed[a]) - alone(placed[b])
+        for a, b in zip(first, second, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_it_is_what_dense_formulas_step_by_step_give(size):
+    generator = np.random.default_rng(0)
+    true = TwoCovariance(3 * np.ones(6), np.eye(6), covariance(6, generator))
+    vectors, labels = draw(true, [5] * 40, generator)
+    vectors = vectors.astype(np.float32)
+    first, second = generator.integers(0, 200, size=(2, 50))
+
+    scores = trained(vectors, labels, lda_size=size)(sides_of(vectors, first, second))
+
+    expected = plain(vectors.astype(float), labels, first, second, size or 6)
+    assert scores.values == pytest.approx(expected, abs=1e-4)
 
 
 def rates(true, counts, generator, **options):

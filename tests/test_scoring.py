@@ -13,6 +13,9 @@ from unipool.scoring import (
     pair_up,
     sides,
 )
+from unipool.scoring import (
+    rows as row_blocks,
+)
 from unipool.trials import TrialList
 
 EMBEDDINGS = np.array([[1, 0], [0, 2], [-3, 0], [1, 1]], dtype=np.float32)
@@ -88,7 +91,7 @@ def test_scores_do_not_depend_on_how_many_are_computed_at_once(monkeypatch):
     pairs = trials_of(*generator.choice(ids, size=(50, 2)))
     whole = cosine_scores(embeddings, ids, pairs)
 
-    monkeypatch.setattr(sides, "TRIALS_AT_ONCE", 7)
+    monkeypatch.setattr(sides, "ROWS_IN_CACHE", 7)
 
     assert (cosine_scores(embeddings, ids, pairs) == whole).all()
 
@@ -220,8 +223,8 @@ def test_the_score_of_a_trial_does_not_depend_on_the_other_trials(kind, options)
 def test_no_score_depends_on_how_many_are_computed_at_once(kind, options, monkeypatch):
     scores = scored(kind, options, pairs=PAIRS)
 
-    monkeypatch.setattr(sides, "TRIALS_AT_ONCE", 7)
-    monkeypatch.setattr(sides, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(sides, "ROWS_IN_CACHE", 7)
+    monkeypatch.setattr(row_blocks, "ROWS_AT_ONCE", 7)
     monkeypatch.setattr(normalised, "SIDES_AT_ONCE", 7)
 
     again = scored(kind, options, pairs=PAIRS)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Float64, Int64
 
+from unipool.scoring.rows import sums_by_label
+
 
 class Cohort(NamedTuple):
     """The embeddings of the training split.
@@ -30,8 +32,7 @@ class Cohort(NamedTuple):
     def speaker_means(self) -> tuple[Float64[np.ndarray, "S E"], list[str]]:
         """Give the mean of each speaker's embeddings, as they are, and whose it is."""
         labels, speakers = self.labels()
-        sums = np.zeros((len(speakers), self.vectors.shape[1]))
-        np.add.at(sums, labels, self.vectors)
+        sums = sums_by_label(self.vectors, labels, len(speakers))
         return sums / np.bincount(labels)[:, None], speakers
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from unipool.scoring.cohort import Cohort, check_size, checked
-from unipool.scoring.sides import Scorer, Scores, Sides, blocks, directions, paired_dots
+from unipool.scoring.rows import blocks
+from unipool.scoring.sides import Scorer, Scores, Sides, directions, paired_dots
 
 logger = logging.getLogger(__name__)
 
@@ -129,9 +130,11 @@ def _statistics(
         scores = unit[rows] @ of_speakers.T
         if first:
             scores.partition(first, axis=1)
-        highest = scores[:, first:].astype(np.float64)
+        highest = scores[:, first:]
         means[rows] = highest.mean(axis=1)
-        deviations[rows] = highest.std(axis=1)
+        highest -= means[rows].astype(np.float32)[:, None]
+        squares = np.einsum("us,us->u", highest, highest)
+        deviations[rows] = np.sqrt(squares / top)
     same = used[deviations[used] < LEAST_DEVIATION]
     if len(same):
         raise ValueError(

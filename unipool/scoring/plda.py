@@ -4,13 +4,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from unipool.scoring.cohort import Cohort, check_size, checked
-from unipool.scoring.sides import (
-    Scorer,
-    Scores,
-    Sides,
-    blocks,
-    unit_heads,
-)
+from unipool.scoring.rows import blocks
+from unipool.scoring.sides import Scorer, Scores, Sides, unit_heads
 from unipool.scoring.two_covariance import (
     discriminants,
     fit_two_covariance,
@@ -72,7 +67,7 @@ class Plda:
             vectors: Float[np.ndarray, "B E"], names: list[str]
         ) -> Float64[np.ndarray, "B D"]:
             projected = (unit_heads(vectors, names, num_heads) - scatter.mean) @ basis
-            return unit_heads(projected, names, 1, less_mean=True) * np.sqrt(size)
+            return unit_heads(projected, names, 1, less_mean=True)
 
         model = fit_two_covariance(
             measure_scatter(

@@ -1,6 +1,6 @@
 """The two sides of trials: which vectors are compared, and how fast."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -8,13 +8,11 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from unipool.scoring.cohort import Cohort
+from unipool.scoring.rows import blocks, sums_by_label
 from unipool.trials import TrialList
 
-TRIALS_AT_ONCE = 1 << 10
-"""Their gathered rows stay in the processor's cache; the result is the same."""
-
-ROWS_AT_ONCE = 1 << 13
-"""Bounds the memory of what is computed in double precision."""
+ROWS_IN_CACHE = 1 << 8
+"""So many stay in that of the processor; the result does not depend on it."""
 
 
 class Sides(NamedTuple):
@@ -122,10 +120,9 @@ def _models(
     rows = utterances.get_indexer(enrolments["utterance"])
     complete = np.ones(len(models), dtype=bool)
     complete[members[rows < 0]] = False
-    means = np.zeros((len(models), embeddings.shape[1]))
-    np.add.at(means, members, embeddings[rows])
+    sums = sums_by_label(embeddings[rows], members, len(models))
     sizes = np.bincount(members, minlength=len(models))
-    return list(models), (means / sizes[:, None]).astype(np.float32), complete
+    return list(models), (sums / sizes[:, None]).astype(np.float32), complete
 
 
 def unit_heads(
@@ -162,7 +159,8 @@ def unit_heads(
             f"the embedding of {names[row]} is {found}{when}, so it has no"
             " direction; train the run again or leave the utterance out"
         )
-    return (heads / norms / np.sqrt(num_heads)).reshape(vectors.shape)
+    heads /= norms * np.sqrt(num_heads)
+    return heads.reshape(vectors.shape)
 
 
 def directions(
@@ -173,7 +171,7 @@ def directions(
 ) -> Float32[np.ndarray, "N E"]:
     """Give ``unit_heads`` of all rows, less the mean if there is one."""
     found = np.empty(vectors.shape, dtype=np.float32)
-    for block in blocks(len(vectors)):
+    for block in blocks(len(vectors), ROWS_IN_CACHE):
         rows = vectors[block] if mean is None else vectors[block] - mean
         found[block] = unit_heads(
             rows, names[block], num_heads, less_mean=mean is not None
@@ -192,15 +190,10 @@ def paired_dots(
     VoxCeleb1-E would use one value in 30,000, is never formed.
     """
     found = np.empty(len(enrolment))
-    for block in blocks(len(enrolment), TRIALS_AT_ONCE):
+    for block in blocks(len(enrolment), ROWS_IN_CACHE):
         found[block] = np.einsum(
-            "ne,ne->n", vectors[enrolment[block]], vectors[test[block]]
+            "ne,ne->n",
+            vectors.take(enrolment[block], axis=0),
+            vectors.take(test[block], axis=0),
         )
     return found
-
-
-def blocks(count: int, size: int | None = None) -> Iterator[slice]:
-    """Cut so many rows into slices of ``size``, by default ``ROWS_AT_ONCE``."""
-    size = size or ROWS_AT_ONCE
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.linalg import eigh
 
-from unipool.scoring.sides import blocks, paired_dots
+from unipool.scoring.rows import blocks, sums_by_label
+from unipool.scoring.sides import paired_dots
 
 
 class Scatter(NamedTuple):
@@ -85,7 +86,7 @@ def measure_scatter(
     cut = list(blocks(len(labels)))
     sums = np.zeros((len(counts), vectors_of(slice(0, 1)).shape[1]))
     for block in cut:
-        np.add.at(sums, labels[block], vectors_of(block))
+        sums += sums_by_label(vectors_of(block), labels[block], len(counts))
     means = sums / counts[:, None]
     products = np.zeros((sums.shape[1], sums.shape[1]))
     fourth = 0.0
