@@ -1,6 +1,6 @@
 """Compare speaker-verification backends on frozen encoders.
 
-audio -> manifest -> cache -> checkpoint -> embeddings -> scores -> table
+audio -> manifest -> cache -> checkpoint -> embeddings -> scores -> table, report
 """
 
 from snakemake.utils import min_version
@@ -23,8 +23,11 @@ include: "workflow/rules/backend.smk"
 include: "workflow/rules/report.smk"
 
 
+report: "workflow/report/workflow.rst"
+
+
 rule all:
     default_target: True
     input:
         "results/table.csv",
-        "results/table.md",
+        "results/report.html",

@@ -87,6 +87,10 @@ FUSED = RUN.format(
 FUSED_SCORES = f"{FUSED}/scores/{{trials}}.csv"
 FUSED_METRICS = f"{FUSED}/metrics/{{trials}}.json"
 FUSED_DRAWS = f"{FUSED}/metrics/{{trials}}.draws.csv"
+PLOTS = (
+    *("errors", "det", "scores", "conditions", "cost"),
+    *("training", "probes", "layers", "maps"),
+)
 PROBE = "results/probes/{train_corpus}/{backbone}/{trials}.csv"
 
 
@@ -446,6 +450,19 @@ def runs_of_grid():
         for cell in cells_of_grid().values()
         if "fusion" not in cell
     }
+
+
+def scores_of_grid():
+    """The scores of each row."""
+    return [
+        (FUSED_SCORES if "fusion" in cell else SCORES).format_map(cell)
+        for cell in cells_of_grid().values()
+    ]
+
+
+def folders_of_grid():
+    """The folder of each run and fusion."""
+    return list(dict.fromkeys(str(Path(file).parents[1]) for file in scores_of_grid()))
 
 
 def tested_of_grid():

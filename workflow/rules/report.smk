@@ -64,6 +64,8 @@ rule probe:
         "benchmarks/probe/{train_corpus}/{backbone}/{trials}.tsv"
     conda:
         "../envs/unipool.yaml"
+    resources:
+        gpu=gpus_of_job(),
     params:
         versions=[CORPUS_VERSION, EXTRACT_VERSION],
         backbone=lambda wildcards: config["backbones"][wildcards.backbone],
@@ -77,6 +79,7 @@ rule probe:
             valid_trials_of(wildcards)[1]["corpus"],
             valid_trials_of(wildcards)[1]["split"],
         ),
+        machine=lambda wildcards, threads: config["machine"],
     script:
         "../scripts/probe.py"
 
@@ -96,3 +99,41 @@ rule map_embeddings:
         "../envs/unipool.yaml"
     script:
         "../scripts/map_embeddings.py"
+
+
+rule report:
+    """Write one page of all that came out, and each chart as a picture."""
+    input:
+        table="results/table.csv",
+        systems="results/systems.csv",
+        comparisons="results/comparisons.csv",
+        conditions="results/conditions.csv",
+        models=list(runs_of_grid()),
+        scores=scores_of_grid(),
+        embeddings=list(tested_of_grid()),
+        probes=probes_of_grid(),
+        maps=maps_of_grid(),
+    output:
+        html=report(
+            "results/report.html", caption="../report/report.rst", category="Report"
+        ),
+        plots=[
+            report(
+                f"results/plots/{name}.svg",
+                caption=f"../report/{name}.rst",
+                category="Charts",
+                labels={"chart": name},
+            )
+            for name in PLOTS
+        ],
+    log:
+        "logs/report/report.log",
+    benchmark:
+        "benchmarks/report/report.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    params:
+        runs=folders_of_grid(),
+        logs="logs",
+    script:
+        "../scripts/report.py"
