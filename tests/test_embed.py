@@ -1,4 +1,4 @@
-"""Embeddings of a trained run, and their scores."""
+"""Embeddings of a trained run."""
 
 import json
 
@@ -14,10 +14,7 @@ from unipool.embed import embed
 from unipool.embeddings import read_embeddings
 from unipool.extract import extract
 from unipool.fetch import fetch_backbone
-from unipool.metrics import SortedTrials, eer
-from unipool.score import score
 from unipool.splits import Memory
-from unipool.trials import read_trials
 
 
 @pytest.fixture(scope="module")
@@ -130,49 +127,3 @@ def test_weights_of_another_backbones_size_are_refused(cached, run, tmp_path):
         ValueError, match=r"of layers \[0, 1, 2\], .* on layers \[0, 1\]"
     ):
         embed_test(cached, tmp_path, tmp_path / "e.h5")
-
-
-def test_scores_and_metrics_of_a_run(cached, run, tmp_path):
-    content = embed_test(cached, run, tmp_path / "e.h5")
-    key = {
-        "corpus": "own",
-        "view": "full",
-        "backbone": "tiny",
-        "backend": "unipool",
-        "seed": 0,
-        "trials": "test",
-    }
-
-    score(
-        embeddings=tmp_path / "e.h5",
-        trials=cached / "test.csv",
-        manifest=cached / "utterances.csv",
-        scores=tmp_path / "scores" / "t.csv",
-        metrics=tmp_path / "metrics" / "t.json",
-        key=key,
-    )
-
-    scores = pd.read_csv(tmp_path / "scores" / "t.csv")
-    facts = json.loads((tmp_path / "metrics" / "t.json").read_text("utf-8"))
-    trials = read_trials(cached / "test.csv")
-    assert scores[["enrolment", "test", "target"]].equals(trials)
-    first = dict(zip(content.utterances, content.embeddings, strict=True))
-    halves = [np.split(first[scores[column][0]], 2) for column in ("enrolment", "test")]
-    cosines = [
-        a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-        for a, b in zip(*halves, strict=True)
-    ]
-    assert scores["score"][0] == pytest.approx(np.mean(cosines), abs=1e-6)
-    assert facts["key"] == key
-    assert facts["metrics"]["num_trials"] == 16
-    measured = facts["metrics"]
-    sorted_trials = SortedTrials(
-        scores["score"].to_numpy(), scores["target"].to_numpy(bool)
-    )
-    assert measured["eer"] == eer(sorted_trials.error_rates())
-    assert measured["num_speakers"] == 2
-    assert 0 <= measured["eer_low"] <= measured["eer"] <= measured["eer_high"] <= 1
-    assert facts["costs"]["cache_bytes"] == sum(
-        split_of(cached, split).open(Memory(0, 0), torch.device("cpu"))[0].num_bytes
-        for split in ("train", "valid", "test")
-    )
