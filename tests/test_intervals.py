@@ -1,34 +1,26 @@
-"""Intervals of error rates: what they must do, whatever the draws."""
-
-from functools import partial
+"""Intervals and p-values: what they must be, whatever is measured."""
 
 import numpy as np
 import pytest
+from scipy.stats import norm, ttest_ind
+from test_bootstrap import METRICS, trials_of
 
-from unipool.intervals import around, difference, draw_speakers, num_speakers
-from unipool.metrics import SortedTrials, eer, min_dcf
-
-METRICS = {"eer": eer, "min_dcf_p05": partial(min_dcf, p_target=0.05)}
-
-
-def trials_of(speakers, *, shift=2.0, per_pair=4, seed=0):
-    """Score every pair of speakers some times; some speakers are harder than others."""
-    generator = np.random.default_rng(seed)
-    first, second = np.triu_indices(speakers)
-    first, second = np.repeat(first, per_pair), np.repeat(second, per_pair)
-    targets = first == second
-    ease = generator.normal(0, 0.5, speakers)
-    scores = generator.normal(size=len(first)) + targets * (shift + ease[first])
-    return SortedTrials(scores, targets), first, second
+from unipool.bootstrap import draw_speakers
+from unipool.intervals import (
+    around,
+    around_mean,
+    difference,
+    difference_of_means,
+    holm,
+)
+from unipool.metrics import eer
 
 
-def intervals(trials, *, draws=200, seed=0, metrics=METRICS):
+def intervals(trials, speakers, *, draws=200, seed=0, metrics=METRICS):
     scored, first, second = trials
-    drawn = draw_speakers([scored], first, second, metrics, draws=draws, seed=seed)
+    (drawn,) = draw_speakers([(scored, metrics)], first, second, draws=draws, seed=seed)
     return {
-        name: around(
-            metric(scored.error_rates()), drawn[name][:, 0], num_speakers(first, second)
-        )
+        name: around(metric(scored.error_rates()), drawn[name].to_numpy(), speakers)
         for name, metric in metrics.items()
     }
 
@@ -37,20 +29,13 @@ def test_an_interval_holds_its_value():
     trials = trials_of(20)
     rates = trials[0].error_rates()
 
-    for name, (low, high) in intervals(trials).items():
-        assert 0 < low < METRICS[name](rates) < high < 1
-
-
-def test_the_seed_decides():
-    trials = trials_of(10)
-
-    assert intervals(trials) == intervals(trials)
-    assert intervals(trials) != intervals(trials, seed=1)
+    for name, (low, high) in intervals(trials, 20).items():
+        assert 0 < low < METRICS[name](rates) < high <= 1
 
 
 def test_more_speakers_make_it_narrower_and_more_trials_of_them_hardly():
-    def width(*args, **settings):
-        low, high = intervals(trials_of(*args, **settings))["eer"]
+    def width(speakers, **settings):
+        low, high = intervals(trials_of(speakers, **settings), speakers)["eer"]
         return high - low
 
     few, many = width(10, per_pair=20), width(80, per_pair=3)
@@ -61,12 +46,50 @@ def test_more_speakers_make_it_narrower_and_more_trials_of_them_hardly():
 
 
 def test_without_errors_it_ends_where_luck_would():
-    trials = trials_of(20, shift=50.0)
-
-    low, high = intervals(trials)["eer"]
+    low, high = intervals(trials_of(20, shift=50.0), 20)["eer"]
 
     assert low == 0
     assert high == pytest.approx(1 - 0.025 ** (1 / 20))
+
+
+def test_where_nothing_is_ever_accepted_it_begins_where_luck_would():
+    low, high = around(1.0, np.ones(50), 20)
+
+    assert low == pytest.approx(0.025 ** (1 / 20))
+    assert high == 1
+
+
+def test_without_draws_there_is_no_interval():
+    none = np.zeros(0)
+
+    assert np.isnan(around(0.1, none, 2)).all()
+    assert np.isnan(difference(0.1, none, 2)).all()
+    assert np.isnan(difference_of_means(*[np.ones(1), none[:, None]] * 2, 2)[1:]).all()
+
+
+def test_it_is_the_usual_interval_where_draws_are_normal_and_narrow():
+    drawn = np.random.default_rng(0).normal(0.2, 0.001, 20_000)
+
+    low, high = around(0.2, drawn, 1000)
+
+    assert low == pytest.approx(0.2 - 1.962 * 0.001, abs=5e-5)
+    assert high == pytest.approx(0.2 + 1.962 * 0.001, abs=5e-5)
+
+
+def test_it_moves_away_from_draws_that_lie_below_the_value():
+    drawn = np.random.default_rng(0).normal(0.5, 0.01, 1000)
+
+    low, high = around(0.52, drawn, 100)
+
+    assert low == pytest.approx(0.52)
+    assert high == pytest.approx(0.54 + 1.984 * 0.01, abs=4e-3)
+
+
+def test_a_rate_ends_at_one_and_a_cost_need_not():
+    drawn = np.random.default_rng(0).normal(0.98, 0.03, 1000)
+
+    assert around(0.98, drawn, 50)[1] == 1
+    assert around(0.98, drawn, 50, bounded=False)[1] > 1.02
 
 
 def test_it_covers_the_truth_about_as_often_as_it_says():
@@ -77,46 +100,43 @@ def test_it_covers_the_truth_about_as_often_as_it_says():
     covered = 0
     for seed in range(60):
         trials = trials_of(25, per_pair=3, seed=1000 + seed)
-        low, high = intervals(trials, draws=100, metrics={"eer": eer})["eer"]
+        low, high = intervals(trials, 25, draws=100, metrics={"eer": eer})["eer"]
         covered += low <= truth <= high
 
     assert 51 <= covered <= 60
 
 
-def test_a_trial_counts_as_often_as_its_speakers_were_drawn():
-    scored, first, second = trials_of(6)
-    scores, targets = np.empty(len(first)), np.zeros(len(first), bool)
-    order = np.concatenate([scored.target_trials, scored.nontarget_trials])
-    generator = np.random.default_rng(1)
-    targets[scored.target_trials] = True
-    scores[order] = generator.normal(size=len(order)) + targets[order]
-    trials = SortedTrials(scores, targets)
+def test_a_mean_over_seeds_knows_of_speakers_and_of_seeds():
+    generator = np.random.default_rng(0)
+    of_speakers = generator.normal(0, 0.002, (4000, 1))
+    values = np.array([0.19, 0.20, 0.22, 0.19])
+    draws = values + of_speakers  # all seeds move together
 
-    (drawn,) = draw_speakers([trials], first, second, {"eer": eer}, draws=1, seed=3)[
-        "eer"
-    ]
+    mean, low, high = around_mean(values, draws, 1000)
 
-    counts = np.random.default_rng(3).multinomial(6, np.full(6, 1 / 6))
-    times = np.where(targets, counts[first], counts[first] * counts[second])
-    repeated = np.repeat(np.arange(len(first)), times)
-    expected = eer(SortedTrials(scores[repeated], targets[repeated]).error_rates())
-    assert drawn[0] == pytest.approx(expected)
+    of_seeds = values.var(ddof=1) / 4
+    error = np.sqrt(0.002**2 + of_seeds)
+    freedom = error**4 / (0.002**4 / 999 + of_seeds**2 / 3)
+    assert 3 < freedom < 6
+    assert mean == pytest.approx(0.2)
+    # Student's quantiles at 3 and 6 degrees of freedom.
+    assert 2 * 2.45 * error < high - low < 2 * 3.18 * error
 
 
-def test_one_speaker_is_an_error():
-    trials = SortedTrials(np.array([1.0, 2.0]), np.array([True, False]))
+def test_a_mean_of_one_seed_is_the_seed():
+    drawn = np.random.default_rng(0).normal(0.3, 0.05, 500)
 
-    with pytest.raises(ValueError, match="at least 2 speakers"):
-        draw_speakers(
-            [trials], np.zeros(2, int), np.zeros(2, int), METRICS, draws=2, seed=0
-        )
+    mean, low, high = around_mean(np.array([0.31]), drawn[:, None], 30)
+
+    assert mean == 0.31
+    assert (low, high) == around(0.31, drawn, 30)
 
 
 def test_a_system_is_no_other_than_itself():
     scored, first, second = trials_of(12)
 
-    drawn = draw_speakers([scored] * 2, first, second, METRICS, draws=50, seed=0)
-    differences = drawn["eer"][:, 1] - drawn["eer"][:, 0]
+    one, other = draw_speakers([(scored, METRICS)] * 2, first, second, draws=50, seed=0)
+    differences = (other["eer"] - one["eer"]).to_numpy()
 
     assert not differences.any()
     assert difference(0.0, differences, 12) == (0, 0, 1)
@@ -131,3 +151,64 @@ def test_a_difference_far_from_its_spread_is_improbable():
     assert high == pytest.approx(0.05 + 2.02 * 0.01, abs=2e-3)
     assert p_value < 1e-4
     assert difference(0.01, drawn, 40)[2] == pytest.approx(0.32, abs=0.05)
+
+
+def test_a_difference_of_one_seed_each_is_that_of_the_two():
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(0.1, 0.02, (2, 300, 1))
+
+    found = difference_of_means(np.array([0.1]), first, np.array([0.13]), second, 30)
+
+    expected = difference(0.13 - 0.1, (second - first)[:, 0], 30)
+    assert found == (0.13 - 0.1, *expected)
+
+
+def test_without_spread_of_speakers_a_difference_of_means_is_welchs_test():
+    first, second = np.array([0.10, 0.12, 0.11]), np.array([0.15, 0.13, 0.16, 0.17])
+
+    value, low, high, p_value = difference_of_means(
+        first, np.tile(first, (50, 1)), second, np.tile(second, (50, 1)), 40
+    )
+
+    welch = ttest_ind(second, first, equal_var=False)
+    assert value == pytest.approx(second.mean() - first.mean())
+    assert p_value == pytest.approx(welch.pvalue)
+    assert (low, high) == pytest.approx(tuple(welch.confidence_interval(0.95)))
+
+
+def test_what_all_seeds_share_does_not_blur_their_difference():
+    generator = np.random.default_rng(0)
+    shared = generator.normal(0, 0.05, (500, 1))
+    first, second = np.array([0.10, 0.10]), np.array([0.12, 0.12])
+    noise = generator.normal(0, 0.001, (2, 500, 2))
+
+    paired = difference_of_means(
+        first, first + shared + noise[0], second, second + shared + noise[1], 40
+    )
+
+    assert paired[1] == pytest.approx(0.02 - 2.02 * 0.001, abs=4e-4)
+
+
+def test_holm_multiplies_by_what_is_left():
+    corrected = holm(np.array([0.01, 0.04, 0.03, 0.5]))
+
+    # 4 * .01, 3 * .03, then 2 * .04, which may not be below .09, then .5.
+    assert corrected == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm(np.array([0.6, 0.7])).tolist() == [1, 1]
+
+
+def test_holm_does_not_count_what_is_not_known():
+    corrected = holm(np.array([0.02, np.nan, 0.04]))
+
+    assert corrected == pytest.approx([0.04, np.nan, 0.04], nan_ok=True)
+    assert holm(np.zeros(0)).tolist() == []
+
+
+def test_holm_finds_a_falsehood_in_one_of_twenty_families():
+    generator = np.random.default_rng(0)
+    found = 0
+    for _ in range(1000):
+        p_values = 2 * norm.sf(np.abs(generator.normal(size=6)))
+        found += (holm(p_values) < 0.05).any()
+
+    assert 25 <= found <= 75

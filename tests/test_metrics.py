@@ -357,8 +357,8 @@ def test_corners_alone_have_the_same_metrics(steps):
 
 @pytest.mark.parametrize("metric", ["eer", "min_cllr", "cllr"])
 def test_weights_count_a_trial_so_many_times_in_every_metric(metric):
-    scores, targets = scored(80, steps=4)
-    times = np.random.default_rng(3).integers(0, 4, 80)
+    scores, targets = scored(80, steps=40)
+    times = np.random.default_rng(3).integers(0, 3, 80)
     trials = SortedTrials(scores, targets)
 
     weighted = trials.weighted_error_rates(

@@ -48,7 +48,9 @@ def values_of(column: pd.Series) -> pd.Categorical:
             num_values,
             MOST_VALUES,
         )
-        return pd.Categorical([""] * len(texts), categories=pd.Index([], dtype=str))
+        return pd.Categorical.from_codes(
+            np.full(len(texts), -1), categories=pd.Index([], dtype=str)
+        )
     else:
         order = sorted(texts[known].unique(), key=float if are_numbers else str)
     if not known.all():

@@ -114,13 +114,15 @@ def _left(accepted: np.ndarray) -> Float64[np.ndarray, " K"]:
     return (accepted[-1] - accepted) / accepted[-1]
 
 
-def _turns(targets: np.ndarray, nontargets: np.ndarray) -> Bool[np.ndarray, " K"]:
-    """Tell where the curve of two rates or counts may turn; both ends are among it."""
-    straight = np.zeros(len(targets) - 2, dtype=bool)
-    for one in (targets, nontargets):
+def _turns(targets: np.ndarray, nontargets: np.ndarray) -> Int[np.ndarray, " M"]:
+    """Find where the curve of two rates or counts may turn; both ends are among it."""
+    moves = (targets[1:] != targets[:-1]) | (nontargets[1:] != nontargets[:-1])
+    places = np.flatnonzero(np.append(True, moves))  # Trials may have no weight.
+    straight = np.zeros(len(places) - 2, dtype=bool)
+    for one in (targets[places], nontargets[places]):
         still = one[1:] == one[:-1]
         straight |= still[1:] & still[:-1]
-    return np.concatenate([[True], ~straight, [True]])
+    return places[np.concatenate([[True], ~straight, [True]])]
 
 
 def corners(rates: ErrorRates) -> ErrorRates:
@@ -240,13 +242,9 @@ def min_cllr(rates: ErrorRates) -> float:
     curve = corners(rates)
     targets, nontargets = -np.diff(curve.p_miss), np.diff(curve.p_fa)
     weights = targets + nontargets
-    there = np.flatnonzero(weights)  # Some thresholds have trials of weight 0 alone.
-    weights = weights[there]
-    pooled = isotonic_regression(
-        targets[there] / weights, weights=weights, increasing=False
-    )
+    pooled = isotonic_regression(targets / weights, weights=weights, increasing=False)
     # Of each pool, both classes at once: the curve between its first and last point.
-    edges = np.append(there[pooled.blocks[:-1]], len(targets))
+    edges = pooled.blocks
     hits, false_alarms = -np.diff(curve.p_miss[edges]), np.diff(curve.p_fa[edges])
     both = hits + false_alarms
     total = xlogy(hits, hits / both) + xlogy(false_alarms, false_alarms / both)
