@@ -16,7 +16,8 @@ PACKAGE = ROOT / "unipool"
 NOUNS = {"manifest", "trials", "cache", "checkpoint", "embeddings"}
 VERBS = {
     *("prepare", "pairing", "fetch", "plan", "extract"),
-    *("train", "embed", "score", "tabulate"),
+    *("train", "embed", "score", "fuse"),
+    *("probe", "mapping", "tabulate", "report"),
 }
 DOORS = {
     "zarr": {"cache"},
@@ -28,6 +29,9 @@ DOORS = {
     "av": {"audio"},
     "h5py": {"embeddings"},
     "lhotse": {"corpora"},
+    "altair": {"charts"},
+    "vl_convert": {"charts"},
+    "itables": {"report"},
 }
 
 

@@ -27,6 +27,8 @@ def run_probe(folder, out, **changes):
         "test_split": split_of(folder, "test"),
         "trials": folder / "test.csv",
         "out": out,
+        "described": out.with_suffix(".json"),
+        "definition": {"backbone": "tiny"},
         "device": "cpu",
         "num_threads": 1,
     }
@@ -67,6 +69,8 @@ def test_a_layer_is_the_cosine_of_statistics_that_validation_standardises(
     cached, tmp_path
 ):
     found = run_probe(cached, tmp_path / "with space" / "ü.csv")
+    facts = json.loads((tmp_path / "with space" / "ü.json").read_text("utf-8"))
+    assert facts["definition"] == {"backbone": "tiny"}
 
     assert list(found) == ["layer", "eer", "eer_low", "eer_high"]
     assert found["layer"].tolist() == [0, 1, 2]

@@ -92,8 +92,12 @@ def write_cell(
     Raises:
         ValueError: when one class has no trial, or a score is not finite.
     """
-    options = {"p_targets": p_targets, "published": published, "draws": draws}
-    options |= _thresholds(valid, published=published)
+    options: dict[str, Any] = {
+        "p_targets": p_targets,
+        "published": published,
+        "draws": draws,
+        **_thresholds(valid, published=published),
+    }
     measured = measure(trials, speaker_of, **options)
     names = [name for name in trials if name not in (*COLUMNS, "score", "llr")]
     facts = {

@@ -1,8 +1,10 @@
 """Probe the layers: how well each of them alone, untrained, tells speakers apart."""
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from unipool.cache import Cache
 from unipool.device import pick_device
 from unipool.measuring import measure
 from unipool.probing import Standard, fit_standard, layer_groups, standard_statistics
+from unipool.provenance import versions
 from unipool.scoring import cosine_scores
 from unipool.splits import Memory, SplitCache
 from unipool.trials import TrialList, read_trial_list
@@ -34,6 +37,8 @@ def probe(
     test_split: SplitCache,
     trials: Path,
     out: Path,
+    described: Path,
+    definition: dict[str, Any],
     device: str,
     num_threads: int,
 ) -> None:
@@ -48,11 +53,13 @@ def probe(
         test_split: the utterances that the trials speak of; its layers are probed.
         trials: trial list, its companion beside it.
         out: CSV to write: layer, eer, eer_low, eer_high; rates are fractions.
+        described: JSON to write: the definition, and the versions of the code.
+        definition: all settings that decide the result.
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of the CPU.
 
     Reads: manifests, cache parts, trials.
-    Writes: ``out``.
+    Writes: ``out``, ``described``.
 
     Raises:
         ValueError: when a cache is not the expected one, the backbones differ, a trial
@@ -83,6 +90,12 @@ def probe(
     partial = out.with_name(out.name + ".partial")
     pd.DataFrame(found).to_csv(partial, index=False)
     partial.replace(out)
+    facts = {"definition": definition, "versions": versions()}
+    partial = described.with_name(described.name + ".partial")
+    partial.write_text(
+        json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    partial.replace(described)
 
 
 def _named(listed: TrialList, cache: Cache, path: Path) -> Int64[np.ndarray, " N"]:

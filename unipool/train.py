@@ -163,15 +163,22 @@ def train(
             "num_speakers": len(speakers),
             "best_step": best["step"],
             "valid_eer": best["valid_eer"],
-            "backend_parameters": sum(p.numel() for p in backend.parameters()),
-            "train_seconds": round(trainee.seconds, 3),
-            "train_memory_bytes": peak_memory_bytes(where),
+            **_costs(trainee),
             "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
             "definition": definition,
             "versions": versions(),
         },
     )
     remove_state(run)
+
+
+def _costs(trainee: Trainee) -> dict[str, float]:
+    parameters = trainee.backend.parameters()
+    return {
+        "backend_parameters": sum(some.numel() for some in parameters),
+        "train_seconds": round(trainee.seconds, 3),
+        "train_memory_bytes": peak_memory_bytes(trainee.device),
+    }
 
 
 def _number_speakers(

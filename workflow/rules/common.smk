@@ -36,6 +36,7 @@ CORPUS_VERSION = 2
 EXTRACT_VERSION = 3
 TRAIN_VERSION = 3
 EMBED_VERSION = 2
+PROBE_VERSION = 1
 SCORE_VERSION = 3
 
 
@@ -92,6 +93,7 @@ PLOTS = (
     *("training", "probes", "layers", "maps"),
 )
 PROBE = "results/probes/{train_corpus}/{backbone}/{trials}.csv"
+PROBE_DESCRIBED = "results/probes/{train_corpus}/{backbone}/{trials}.json"
 
 
 KALDI = ("wav.scp", "segments", "utt2spk", "spk2gender", "utt2session")
@@ -247,26 +249,48 @@ def training_of(backend):
     return config["train"] | config["backends"][backend]["train"]
 
 
+def corpora_of(names):
+    """What decides the manifest of each corpus."""
+    keys = ("kind", "options", "split", "bad_audio", "min_seconds")
+    return {
+        name: {key: config["corpora"][name].get(key) for key in keys}
+        for name in sorted(names)
+    }
+
+
 def definition_of(wildcards):
     """All settings that decide what a run becomes; a change of them redoes it."""
-    names_of_corpus = ("kind", "options", "split", "bad_audio", "min_seconds")
     trials, listed = valid_trials_of(wildcards)
-    corpora = {wildcards.train_corpus, listed["corpus"]}
     backend = config["backends"][wildcards.backend]
     return {
         "versions": [CORPUS_VERSION, EXTRACT_VERSION, TRAIN_VERSION],
-        "corpora": {
-            corpus: {
-                name: config["corpora"][corpus].get(name) for name in names_of_corpus
-            }
-            for corpus in sorted(corpora)
-        },
+        "corpora": corpora_of({wildcards.train_corpus, listed["corpus"]}),
         "valid_trials": {trials: listed},
         "view": part_sets(train_view(wildcards)),
         "backbone": config["backbones"][wildcards.backbone],
         "backend": {key: backend.get(key) for key in ("kind", "options", "layers")},
         "train": training_of(wildcards.backend),
     }
+
+
+def definition_of_probe(wildcards):
+    """All settings that decide what a probe finds; a change of them redoes it."""
+    trials, (valid, of_valid) = wildcards.trials, valid_trials_of(wildcards)
+    listed = config["trials"][trials]
+    return {
+        "versions": [CORPUS_VERSION, EXTRACT_VERSION, PROBE_VERSION],
+        "corpora": corpora_of({listed["corpus"], of_valid["corpus"]}),
+        "trials": {trials: listed, valid: of_valid},
+        "backbone": config["backbones"][wildcards.backbone],
+    }
+
+
+def was_made_with(file, definition):
+    """Whether a file says that it was made of these settings."""
+    if not Path(file).exists():
+        return False
+    made_with = json.loads(Path(file).read_text(encoding="utf-8"))["definition"]
+    return made_with == json.loads(json.dumps(definition))
 
 
 def cache_needed(wildcards, corpus, split, made, view="full"):
@@ -280,13 +304,12 @@ def cache_needed(wildcards, corpus, split, made, view="full"):
         BACKBONE.format(backbone=wildcards.backbone),
         *receipts(wildcards.backbone, corpus, split, view),
     ]
-    model = Path(MODEL.format_map(wildcards))
-    if not Path(made.format_map(wildcards)).exists() or not model.exists():
-        return files
-    made_with = json.loads(model.read_text(encoding="utf-8"))["definition"]
-    if made_with != json.loads(json.dumps(definition_of(wildcards))):
-        return files
-    return [file for file in files if Path(file).exists()]
+    is_there = Path(made.format_map(wildcards)).exists()
+    if is_there and was_made_with(
+        MODEL.format_map(wildcards), definition_of(wildcards)
+    ):
+        return [file for file in files if Path(file).exists()]
+    return files
 
 
 def of_training(find):
@@ -361,10 +384,12 @@ def embed_cache(wildcards):
 
 def probe_cache(wildcards, name):
     """The cache of the split that a trial list is of, until it has been probed."""
-    if Path(PROBE.format_map(wildcards)).exists():
-        return []
     listed = config["trials"][name]
-    return receipts(wildcards.backbone, listed["corpus"], listed["split"])
+    files = receipts(wildcards.backbone, listed["corpus"], listed["split"])
+    described = PROBE_DESCRIBED.format_map(wildcards)
+    if was_made_with(described, definition_of_probe(wildcards)):
+        return [file for file in files if Path(file).exists()]
+    return files
 
 
 def embeddings_of(wildcards, listed):

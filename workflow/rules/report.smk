@@ -9,7 +9,7 @@ REQUIRED INPUTS:
 OUTPUTS:
     results/table.csv, results/table.md
     results/systems.csv, results/comparisons.csv, results/conditions.csv
-    results/probes/{train_corpus}/{backbone}/{trials}.csv
+    results/probes/{train_corpus}/{backbone}/{trials}.csv, .json
     results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/maps/{corpus}-{split}.csv
     results/report.html, results/plots/*.svg
 """
@@ -58,6 +58,7 @@ rule probe:
         ),
     output:
         probe=PROBE,
+        described=PROBE_DESCRIBED,
     log:
         "logs/probe/{train_corpus}/{backbone}/{trials}.log",
     benchmark:
@@ -67,8 +68,7 @@ rule probe:
     resources:
         gpu=gpus_of_job(),
     params:
-        versions=[CORPUS_VERSION, EXTRACT_VERSION],
-        backbone=lambda wildcards: config["backbones"][wildcards.backbone],
+        definition=definition_of_probe,
         test_split=lambda wildcards, input: cached_split(
             wildcards,
             config["trials"][wildcards.trials]["corpus"],

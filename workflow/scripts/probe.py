@@ -12,6 +12,8 @@ with job_log(snakemake.log[0], f"probe {'/'.join(out.with_suffix('').parts[-3:])
         test_split=SplitCache(**snakemake.params.test_split),
         trials=Path(snakemake.input.trials),
         out=out,
+        described=Path(snakemake.output.described),
+        definition=snakemake.params.definition,
         device=machine["device"],
         num_threads=snakemake.threads,
     )
