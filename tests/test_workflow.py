@@ -327,6 +327,43 @@ def test_other_scorings_and_fusions_train_nothing(project):
     assert (comparisons["metric"] == "eer").sum() == 7 * 6 / 2
 
 
+def test_the_report_is_made_and_does_not_miss_the_cache(project):
+    run = snakemake(project)
+    shutil.rmtree(project / "cache")
+    again = snakemake(project)
+
+    assert run.returncode == 0, run.stderr + run.stdout
+    assert "Nothing to be done" in again.stderr + again.stdout
+    page = (project / "results/report.html").read_text("utf-8")
+    assert "tiny" in page
+    probe = pd.read_csv(project / "results/probes/own/tiny/own-test.csv")
+    assert list(probe["layer"]) == [0, 1, 2]
+    plots = {path.name for path in (project / "results/plots").iterdir()}
+    assert {"det.svg", "maps.svg", "probes.svg"} <= plots
+    maps = sorted((project / "results/runs").glob("**/maps/own-test.csv"))
+    assert len(maps) == 2
+
+    # Snakemake's own report, which has the same charts.
+    own = snakemake(project, "--report", "snakemake.html")
+    assert own.returncode == 0, own.stderr
+    assert "det.svg" in (project / "snakemake.html").read_text("utf-8")
+
+
+def test_a_probe_of_another_backbone_waits_for_its_cache(project):
+    assert snakemake(project, "results/probes/own/tiny/own-test.csv").returncode == 0
+    backbones = json.loads(json.dumps(CONFIG["backbones"]))
+    backbones["tiny"]["seed"] = 1
+    write_config(project, changed(backbones=backbones))
+    shutil.rmtree(project / "cache")
+
+    run = snakemake(project, "results/probes/own/tiny/own-test.csv")
+
+    assert run.returncode == 0, run.stderr
+    described = project / "results/probes/own/tiny/own-test.json"
+    definition = json.loads(described.read_text("utf-8"))["definition"]
+    assert definition["backbone"]["seed"] == 1
+
+
 def test_a_cohort_of_crops_is_what_a_run_on_crops_was_trained_on(project):
     """Whole utterances of the training split are not cached then, and not asked for."""
     write_config(
@@ -495,7 +532,7 @@ def test_bad_audio_is_told_without_a_traceback_and_nothing_is_written(tmp_path):
     assert not (tmp_path / "results/corpora/own/utterances.csv").exists()
 
 
-@pytest.mark.parametrize("experiment", ["ablation", "rivals"])
+@pytest.mark.parametrize("experiment", ["ablation", "rivals", "scoring"])
 def test_an_experiment_on_the_demo_is_planned(tmp_path, experiment):
     file = ROOT / f"experiments/{experiment}.yaml"
     grid = yaml.safe_load(file.read_text("utf-8"))["grid"]
