@@ -14,17 +14,19 @@ def map_chart(points: pd.DataFrame, *, fixed: Fixed = None) -> alt.Chart:
             which the dots can be coloured; a row for each map.
         fixed: map, colour.
     """
-    of_points = [name for name in points if name != "map"]
-    colours = [name for name in of_points if name not in ("utterance", "x", "y")]
+    names = [name for name in points if name not in ("map", "utterance", "x", "y")]
+    # Names of metadata may have characters with a meaning of their own in Vega.
+    safe = {name: f"metadata_{place}" for place, name in enumerate(names)}
+    titles = {field: str(name) for name, field in safe.items()}
     chosen_map = Choice("map", "Map", points["map"], fixed)
-    colour = Choice("colour", "Colour", colours, fixed)
+    colour = Choice("colour", "Colour", titles, fixed, titles)
     under = alt.selection_point(
         name="under", fields=["group"], on="pointerover", clear="pointerout"
     )
     dots = (
-        rows_of(points)
+        rows_of(points.rename(columns=safe))
         .transform_filter(chosen_map.equals("map"))
-        .transform_flatten([_escaped(name) for name in of_points])
+        .transform_flatten(["utterance", "x", "y", *titles])
         .transform_calculate(group=f"toString(datum[{colour.value}])")
         .mark_circle(size=36)
         .encode(
@@ -35,8 +37,11 @@ def map_chart(points: pd.DataFrame, *, fixed: Fixed = None) -> alt.Chart:
             if fixed is not None
             else alt.condition(under, alt.value(0.85), alt.value(0.12)),
             tooltip=[
-                alt.Tooltip(f"{_escaped(name)}:N", title=name)
-                for name in ("utterance", *colours)
+                alt.Tooltip("utterance:N", title="utterance"),
+                *(
+                    alt.Tooltip(f"{field}:N", title=title)
+                    for field, title in titles.items()
+                ),
             ],
         )
     )
@@ -47,10 +52,3 @@ def map_chart(points: pd.DataFrame, *, fixed: Fixed = None) -> alt.Chart:
         height=440,
         description="Map of the embeddings, near ones near each other",
     )
-
-
-def _escaped(name: str) -> str:
-    """Name a field that may have characters with a meaning of their own."""
-    for sign in "\\.[]:'\"":
-        name = name.replace(sign, f"\\{sign}")
-    return name

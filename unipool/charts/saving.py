@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,16 @@ def save_chart(chart: Chart, path: Path) -> None:
     spec = {**_spec(chart), "config": config_of(ON_PAPER)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
+    picture = _with_width(spec)
     if kind == ".html":
-        page = vl_convert.vegalite_to_html(spec, bundle=True, renderer="svg")
+        page = vl_convert.vegalite_to_html(picture, bundle=True, renderer="svg")
         partial.write_text(page, encoding="utf-8")
+    elif kind == ".svg":
+        partial.write_text(vl_convert.vegalite_to_svg(picture), encoding="utf-8")
+    elif kind == ".png":
+        partial.write_bytes(vl_convert.vegalite_to_png(picture, scale=2))
     else:
-        picture = _with_width(spec)
-        if kind == ".svg":
-            partial.write_text(vl_convert.vegalite_to_svg(picture), encoding="utf-8")
-        elif kind == ".png":
-            partial.write_bytes(vl_convert.vegalite_to_png(picture, scale=2))
-        else:
-            partial.write_bytes(vl_convert.vegalite_to_pdf(picture))
+        partial.write_bytes(vl_convert.vegalite_to_pdf(picture))
     partial.replace(path)
 
 
@@ -55,6 +55,7 @@ def page_spec(chart: Chart) -> dict[str, Any]:
     return {**_spec(chart), "autosize": autosize, "config": config_of(ON_PAGE)}
 
 
+@cache
 def page_script() -> str:
     """Give the JavaScript that draws charts: it sets ``window.vegaEmbed``."""
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

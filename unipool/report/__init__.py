@@ -110,7 +110,7 @@ def _figures(
     errors, costs = frames.errors_of(grid), frames.costs_of(grid)
     points = drawn.maps_of(maps, trained, runs)
     history = drawn.histories_of(runs, trained)
-    probed = drawn.probes_of(probes)
+    probed = drawn.probes_of(probes, grid.lists)
     return [
         figure("errors", errors, charts.error_chart, each_list=True),
         figure("differences", pairs, charts.difference_chart, each_list=True),

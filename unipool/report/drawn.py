@@ -83,11 +83,12 @@ def histories_of(runs: list[Run], rows: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def probes_of(paths: list[Path]) -> pd.DataFrame:
-    """Give the rows of ``probe_chart``."""
+def probes_of(paths: list[Path], lists: list[str]) -> pd.DataFrame:
+    """Give the rows of ``probe_chart``, trial lists in the order of the table."""
     frames = []
     several = len({path.parts[-3] for path in paths}) > 1
-    for path in paths:
+    places = {name: place for place, name in enumerate(lists)}
+    for path in sorted(paths, key=lambda path: places.get(path.stem, len(places))):
         corpus, backbone = path.parts[-3:-1]
         probe = pd.read_csv(path)
         frames.append(
@@ -135,10 +136,9 @@ def layers_of(
 
 
 def _weights_of(run: str, content: Embeddings) -> Iterator[dict[str, Any]]:
-    parts = {
-        f"{run}, {name}": w for name, w in (content.earlier_layer_weights or {}).items()
-    }
-    for name, weights in {run: content.layer_weights, **parts}.items():
+    earlier = (content.earlier_layer_weights or {}).items()
+    parts = {run: content.layer_weights} | {f"{run}, {n}": w for n, w in earlier}
+    for name, weights in parts.items():
         assert weights is not None
         deviations = content.layer_weights_std if name == run else None
         if deviations is None:

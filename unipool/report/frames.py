@@ -28,9 +28,7 @@ def errors_of(grid: Grid) -> pd.DataFrame:
         cells = grid.cells.loc[places[row.trials, row.name]]
         for metric in grid.metrics:
             value, low, high = _interval(row, metric)
-            each = (
-                [shown(metric, one) for one in cells[metric]] if len(cells) > 1 else []
-            )
+            each = [shown(metric, one) for one in cells[metric]]
             found.append(
                 {
                     **_key(row, metric),
@@ -38,7 +36,7 @@ def errors_of(grid: Grid) -> pd.DataFrame:
                     "low": shown(metric, low),
                     "high": shown(metric, high),
                     "text": spell_interval(metric, value, low, high),
-                    "seeds": each,
+                    "seeds": each if len(each) > 1 else [],
                 }
             )
     return pd.DataFrame(found)
