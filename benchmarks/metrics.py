@@ -5,25 +5,59 @@ python benchmarks/metrics.py [--lists 250]
 
 import argparse
 import time
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from unipool.intervals import around, draw_speakers
-from unipool.metrics import SortedTrials, eer, min_dcf
+from unipool.bootstrap import draw_speakers
+from unipool.calibration import fit_calibration
+from unipool.intervals import around
+from unipool.measuring import is_rate, measurements_of, values_by_name
+from unipool.metrics import SortedTrials, act_dcf, cllr, eer, min_cllr, min_dcf
 
-METRICS = {"eer": eer, "min_dcf_p05": partial(min_dcf, p_target=0.05)}
+OF_ORDER = {
+    "eer": eer,
+    "min_dcf_p01": partial(min_dcf, p_target=0.01),
+    "min_dcf_p05": partial(min_dcf, p_target=0.05),
+    "min_cllr": min_cllr,
+}
+OF_RATIOS = {
+    "act_dcf_p01": partial(act_dcf, p_target=0.01),
+    "act_dcf_p05": partial(act_dcf, p_target=0.05),
+    "cllr": cllr,
+}
 
 # Speakers, utterances of each, noise of an utterance, trials of each class.
 LISTS = [
     (15, 8, 1.2, 600),
     (20, 8, 0.75, 1000),
     (40, 8, 1.6, 2000),
+    (40, 8, 0.5, 2000),
+    (40, 10, 0.4, 6000),
     (60, 10, 0.9, 8000),
 ]
 SIZE = 24
 """Of the embeddings that are simulated."""
+
+
+class Simulated(NamedTuple):
+    """Scored trials and the numbers of their speakers."""
+
+    scores: np.ndarray
+    targets: np.ndarray
+    enrolment: np.ndarray
+    test: np.ndarray
+
+    def measurements(self, scale: float, shift: float) -> list:
+        """Sort by score, and by a ratio that is made of it."""
+        return [
+            (SortedTrials(self.scores, self.targets).at_corners(), OF_ORDER),
+            (SortedTrials(scale * self.scores + shift, self.targets), OF_RATIOS),
+        ]
 
 
 def simulate(
@@ -32,7 +66,7 @@ def simulate(
     noise: float,
     per_class: int,
     generator: np.random.Generator,
-) -> tuple[SortedTrials, np.ndarray, np.ndarray]:
+) -> Simulated:
     """Draw embeddings, of some speakers with more noise, and score pairs of them."""
     of_speaker = generator.normal(size=(speakers, 1, SIZE))
     spread = noise * generator.lognormal(0, 0.3, size=(speakers, 1, 1))
@@ -50,34 +84,38 @@ def simulate(
     )
     first, second = first[chosen], second[chosen]
     scores = np.einsum("ne,ne->n", embeddings[first], embeddings[second])
-    return SortedTrials(scores, same[chosen]), speaker[first], speaker[second]
+    return Simulated(scores, same[chosen], speaker[first], speaker[second])
 
 
 def show_coverage(num_lists: int) -> None:
-    print("speakers  trials  true eer  eer covered  min_dcf_p05 covered")
+    """Print, for each list and metric, the true value and how often it was held."""
+    names = [*OF_ORDER, *OF_RATIOS]
+    print("speakers trials " + " ".join(f"{name:>16}" for name in names))
     for speakers, utterances, noise, per_class in LISTS:
-        generator = np.random.default_rng(speakers)
-        large = [
-            simulate(400, 6, noise, 100_000, generator)[0].error_rates()
-            for _ in range(12)
-        ]
-        truth = {name: np.mean([m(r) for r in large]) for name, m in METRICS.items()}
-        covered = dict.fromkeys(METRICS, 0)
+        generator = np.random.default_rng(speakers + per_class)
+        large = [simulate(400, 6, noise, 100_000, generator) for _ in range(12)]
+        whole = Simulated(*(np.concatenate(part) for part in zip(*large, strict=True)))
+        calibration = fit_calibration(whole.scores[:, None], whole.targets)
+        scale = calibration.weights[0] / calibration.scale[0]
+        shift = calibration.bias - scale * calibration.mean[0]
+        truth = values_by_name(whole.measurements(scale, shift))
+        covered = dict.fromkeys(names, 0)
         for seed in range(num_lists):
-            trials, enrolment, test = simulate(
-                speakers, utterances, noise, per_class, generator
-            )
+            some = simulate(speakers, utterances, noise, per_class, generator)
+            measurements = some.measurements(scale, shift)
             drawn = draw_speakers(
-                [trials], enrolment, test, METRICS, draws=200, seed=seed
+                measurements, some.enrolment, some.test, draws=200, seed=seed
             )
-            for name, metric in METRICS.items():
-                value = metric(trials.error_rates())
-                low, high = around(value, drawn[name][:, 0], speakers)
+            draws = pd.concat(drawn, axis=1)
+            for name, value in values_by_name(measurements).items():
+                low, high = around(
+                    value, draws[name].to_numpy(), speakers, bounded=is_rate(name)
+                )
                 covered[name] += low <= truth[name] <= high
-        shares = [f"{covered[name] / num_lists:.3f}" for name in METRICS]
+        cells = [f"{truth[n]:.3f} {100 * covered[n] / num_lists:5.1f} %" for n in names]
         print(
-            f"{speakers:8} {2 * per_class:7} {truth['eer']:9.3f} {shares[0]:>12}"
-            f" {shares[1]:>20}",
+            f"{speakers:8} {2 * per_class:6} "
+            + " ".join(f"{cell:>16}" for cell in cells),
             flush=True,
         )
 
@@ -104,28 +142,39 @@ def scored(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.n
     return generator.normal(size=count) + 2 * targets, targets
 
 
+def trials_of(scores: np.ndarray, targets: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"target": targets, "score": scores, "llr": 2 * scores - 2})
+
+
 def measure(scores: np.ndarray, targets: np.ndarray) -> None:
     rates = SortedTrials(scores, targets).error_rates()
-    eer(rates)
-    for metric in METRICS.values():
+    for metric in (OF_ORDER | OF_RATIOS).values():
         metric(rates)
 
 
 def show_speed() -> None:
+    """Print seconds and bytes; all metrics are measured, the loop knows one."""
     generator = np.random.default_rng(0)
     scores, targets = scored(20_000, generator)
     loop = timed(lambda: loop_over_thresholds(scores, targets))
+    measure(scores, targets)
     ours = timed(lambda: measure(scores, targets))
-    print(f"a loop over thresholds, 20,000 trials, against ours {loop / ours:10.0f}")
+    print(f"a loop over 20,000 thresholds (EER), against ours (all) {loop / ours:8.0f}")
     scores, targets = scored(10_000_000, generator)
-    many = timed(lambda: measure(scores, targets))
-    print(f"10 million trials, against 20,000 {many / ours:28.0f}")
-    print(f"10 million trials, s {many:41.2f}")
+    print(f"10 million trials, s {timed(lambda: measure(scores, targets)):43.2f}")
+    tracemalloc.start()
+    measure(scores, targets)
+    _, peak = tracemalloc.get_traced_memory()
+    print(f"10 million trials, bytes of each {peak / 1e7:31.1f}")
+    tracemalloc.stop()
     scores, targets = scored(500_000, generator)
-    sides = [generator.integers(0, 1000, 500_000) for _ in range(2)]
-    trials = SortedTrials(scores, targets)
-    draws = timed(lambda: draw_speakers([trials], *sides, METRICS, draws=1000, seed=0))
-    print(f"1,000 draws of 500,000 trials, s {draws:29.1f}")
+    enrolment, other = (generator.integers(0, 1000, 500_000) for _ in range(2))
+    test = np.where(targets, enrolment, other)
+    measurements = measurements_of(trials_of(scores, targets), (0.01, 0.05))
+    draws = timed(
+        lambda: draw_speakers(measurements, enrolment, test, draws=1000, seed=0)
+    )
+    print(f"1,000 draws of 500,000 trials, all metrics, s {draws:18.1f}")
 
 
 def main() -> None:

@@ -211,3 +211,20 @@ def test_ratios_are_compared_when_all_systems_have_them():
 def test_other_trials_are_not_compared(change):
     with pytest.raises(ValueError, match="trials of the first are not in the second"):
         compare({"a": scored(), "b": change(scored())}, SPEAKER_OF, draws=2)
+
+
+def test_published_values_are_of_clamped_cosines():
+    below_zero = scored().assign(score=lambda table: table["score"] - 2)
+
+    values = measure(below_zero, SPEAKER_OF, published=True, draws=0).values
+
+    assert values["published_eer"] == 0.5
+    assert values["eer"] < 0.3
+
+
+def test_ratios_that_one_system_lacks_are_not_compared():
+    first = scored()
+
+    table = compare({"a": first.assign(llr=first["score"]), "b": first}, SPEAKER_OF)
+
+    assert set(table["metric"]) == {"eer", "min_dcf_p01", "min_dcf_p05", "min_cllr"}

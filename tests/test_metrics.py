@@ -409,3 +409,21 @@ def test_published_min_dcf_is_a_hundredth_of_the_normalised_one():
     assert as_published.published_min_dcf(rates) == pytest.approx(
         0.01 * metrics.min_dcf(rates, p_target=0.01)
     )
+
+
+def test_published_threshold_of_equal_scores_is_that_score():
+    rates = rates_of([0, 0, 0], [1, 0, 0])
+
+    assert as_published.published_eer(rates) == 0.5
+    assert as_published.published_threshold(rates) == 0
+
+
+def test_a_score_at_the_published_threshold_is_rejected():
+    scores, targets = scored(steps=8)
+    rates = rates_of(scores, targets)
+
+    threshold = as_published.published_threshold(rates)
+
+    found = as_published.published_eer_star(rates, threshold=threshold)
+    assert threshold in scores
+    assert found == as_published.published_eer(rates)

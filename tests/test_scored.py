@@ -372,3 +372,21 @@ def test_a_mistake_is_told_in_one_line(scores, monkeypatch, capsys, arguments, m
     error = capsys.readouterr().err.splitlines()
     assert message in error[-1]
     assert [line for line in error[:-1] if "resampled" not in line] == []
+
+
+def test_scores_that_look_like_labels_come_before_them(tmp_path):
+    (tmp_path / "scores").write_text("1 0\n0 0\n1 1\n")
+
+    read = read_scored(tmp_path / "scores")
+
+    assert read["target"].tolist() == [0, 0, 1]
+    assert read["score"].tolist() == [1.0, 0.0, 1.0]
+
+
+def test_other_columns_keep_their_names_and_texts(tmp_path):
+    (tmp_path / "scores").write_text("Score,LABEL,Accent Match\n1,1,01\n0,0,\n")
+
+    read = read_scored(tmp_path / "scores")
+
+    assert [*read] == ["score", "target", "Accent Match"]
+    assert read["Accent Match"].tolist() == ["01", ""]
