@@ -321,17 +321,25 @@ def test_hovering_gives_values(opened, whole):
     assert "5.12 % [2.56, 7.68]" in tip.inner_text()
 
 
-def test_hovering_near_a_det_curve_gives_its_rates(opened, whole):
+def test_hovering_on_a_det_curve_gives_its_rates(opened, whole):
     page = opened(whole)
-    chart = page.locator("#det svg")
-    chart.scroll_into_view_if_needed()
+    page.locator("#det svg").scroll_into_view_if_needed()
+    spots = page.locator("#det svg .mark-symbol.role-mark path")
+    spot = spots.nth(20).bounding_box()
 
-    chart.hover(position={"x": 300, "y": 300})
+    page.mouse.move(spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2)
 
-    tip = page.locator("#vg-tooltip-element")
+    tip = page.locator("#vg-tooltip-element.visible")
     tip.wait_for()
-    for name in ("False acceptances", "Misses", "Threshold"):
+    for name in ("fused · all · cosine", "False acceptances", "Misses", "Threshold"):
         assert name in tip.inner_text()
+    assert "undefined" not in tip.inner_text()
+    lit = "all => all.filter(one => getComputedStyle(one).opacity == 1).length"
+    page.wait_for_function(
+        "document.querySelectorAll('#det .mark-symbol.role-mark path[opacity=\"1\"]')"
+        ".length == 1"
+    )
+    assert spots.evaluate_all(lit) == 1
 
 
 def test_charts_change_with_the_trial_list(opened, whole):

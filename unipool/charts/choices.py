@@ -21,6 +21,8 @@ class Choice:
         labels: of the options, themselves where there are none.
 
     Attributes:
+        first: what is chosen at the beginning, or in the picture.
+        label: of it.
         value: a Vega expression for what is chosen.
         params: for the chart; none where nothing is left to choose.
     """
@@ -35,6 +37,7 @@ class Choice:
     ) -> None:
         names = list(dict.fromkeys(options))
         self.first = (fixed or {}).get(name, names[0])
+        self.label = (labels or {}).get(self.first, self.first)
         self.value = json.dumps(self.first)
         self.params: list[alt.Parameter] = []
         if fixed is None and len(names) > 1:
@@ -67,7 +70,9 @@ def rows_of(table: pd.DataFrame) -> alt.Chart:
     return alt.Chart(columns).transform_flatten(list(table))
 
 
-def legend(fixed: Fixed, title: str | None = None, limit: int = 16) -> alt.Legend:
+def legend(
+    fixed: Fixed, title: str | None = None, *, limit: int = 16, lines: bool = False
+) -> alt.Legend:
     """Place a legend above the chart, in as many columns as its width allows."""
     columns = 2 if fixed is not None else alt.ExprRef("width > 720 ? 3 : 1")
     return alt.Legend(
@@ -76,31 +81,40 @@ def legend(fixed: Fixed, title: str | None = None, limit: int = 16) -> alt.Legen
         columns=columns,
         symbolLimit=limit,
         symbolOpacity=1,
+        symbolType="stroke" if lines else "circle",
+        symbolSize=320 if lines else 100,
         labelLimit=340,
         offset=12,
     )
 
 
-def nearest(name: str, fixed: Fixed) -> list[alt.Parameter]:
-    """Let the point nearest to the pointer show its values; not in a picture."""
+def under_pointer(name: str, fields: list[str], fixed: Fixed) -> list[alt.Parameter]:
+    """Select the point under the pointer; not in a picture.
+
+    Args:
+        name: of the Vega parameter.
+        fields: that tell one point from another.
+        fixed: None where there is a pointer.
+    """
     if fixed is not None:
         return []
     return [
         alt.selection_point(
-            name=name, on="pointerover", nearest=True, clear="pointerout", empty=False
+            name=name,
+            fields=fields,
+            on="pointerover",
+            clear="pointerout",
+            empty=False,
         )
     ]
 
 
-def when_near(name: str, fixed: Fixed) -> Any:
-    """Show the point that ``nearest`` found, and no other."""
+def when_selected(name: str, fixed: Fixed) -> Any:
+    """Show the selected point, and no other."""
     if fixed is not None:
         return alt.value(0)
-    return (
-        alt.when(alt.param(name), empty=False)
-        .then(alt.value(1))
-        .otherwise(alt.value(0))
-    )
+    shown = {"param": name, "empty": False, "value": 1}
+    return alt.OpacityValue(value=0, condition=shown)
 
 
 def best_first(chart: alt.Chart, *, field: str, count: int) -> alt.Chart:

@@ -16,10 +16,10 @@ from unipool.charts.choices import (
     Fixed,
     best_first,
     legend,
-    nearest,
     params_of,
     rows_of,
-    when_near,
+    under_pointer,
+    when_selected,
 )
 from unipool.charts.saving import Chart
 from unipool.charts.theme import DASHES, NUM_COLOURS
@@ -103,21 +103,23 @@ def det_curves_chart(curves: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
             x=alt.X("x:Q", title="False acceptances (%)", **_probit()),
             y=alt.Y("y:Q", title="Misses (%)", **_probit()),
             color=alt.Color(
-                "system:N", sort={"field": "eer", "op": "min"}, legend=legend(fixed)
+                "system:N",
+                sort={"field": "eer", "op": "min"},
+                legend=legend(fixed, lines=True),
             ),
             strokeDash=alt.StrokeDash(
                 "system:N",
                 sort={"field": "eer", "op": "min"},
                 scale=alt.Scale(range=DASHES),
-                legend=legend(fixed),
+                legend=legend(fixed, lines=True),
             ),
         )
     )
     lines = points.mark_line(strokeWidth=2, clip=True).encode(
         order=alt.Order("place:Q")
     )
-    spots = points.mark_circle(size=60, clip=True).encode(
-        opacity=when_near("near_det", fixed),
+    spots = points.mark_circle(size=120, clip=True).encode(
+        opacity=when_selected("pointed", fixed),
         tooltip=[
             alt.Tooltip("system:N", title="System"),
             alt.Tooltip("fa:N", title="False acceptances"),
@@ -126,7 +128,7 @@ def det_curves_chart(curves: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
             alt.Tooltip("equal:N", title="EER"),
         ],
     )
-    spots = spots.add_params(*nearest("near_det", fixed))
+    spots = spots.add_params(*under_pointer("pointed", ["place"], fixed))
     return (
         alt.layer(_diagonal(), lines, spots)
         .add_params(*params_of(trials, show))

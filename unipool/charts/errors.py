@@ -46,19 +46,20 @@ def error_chart(errors: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
         alt.Tooltip("title:N", title="Metric"),
         alt.Tooltip("text:N", title="Value [95 % interval]"),
     ]
+    axis = _in_picture(fixed, metric.label)
     seeds = (
         rows.transform_flatten(["seeds"])
         .mark_tick(style="seed", thickness=1.5, size=12)
-        .encode(x=_value("seeds"))
+        .encode(x=_value("seeds", axis))
     )
     return _layered(
         [
             rows.mark_rule(strokeWidth=3, opacity=0.45, strokeCap="round").encode(
-                x=_value("low"), x2="high:Q", tooltip=tooltip
+                x=_value("low", axis), x2="high:Q", tooltip=tooltip
             ),
             seeds,
             rows.mark_circle(size=110, opacity=1).encode(
-                x=_value("value"), tooltip=tooltip
+                x=_value("value", axis), tooltip=tooltip
             ),
             _label(rows, "system"),
             _number(rows),
@@ -112,15 +113,16 @@ def difference_chart(pairs: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
         alt.Tooltip("text:N", title="Difference [95 % interval]"),
         alt.Tooltip("p:Q", title="Corrected p", format=".3~g"),
     ]
+    axis = _in_picture(fixed, f"{metric.label}, difference from {reference.first}")
     zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(style="reference")
     return _layered(
         [
-            zero.encode(x=alt.X("x:Q")),
+            zero.encode(x=_value("x", axis)),
             rows.mark_rule(strokeWidth=3, opacity=0.45, strokeCap="round").encode(
-                x=_value("low"), x2="high:Q", color=colour, tooltip=tooltip
+                x=_value("low", axis), x2="high:Q", color=colour, tooltip=tooltip
             ),
             rows.mark_point(size=90, filled=True, opacity=1).encode(
-                x=_value("value"), color=colour, shape=shape, tooltip=tooltip
+                x=_value("value", axis), color=colour, shape=shape, tooltip=tooltip
             ),
             _label(rows, "system"),
             _number(rows),
@@ -146,6 +148,7 @@ def condition_chart(conditions: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
         f"{trials.equals('trials')} && {metric.equals('metric')}"
         f" && {condition.equals('condition')} && {show.among('groups')}"
     )
+    axis = _in_picture(fixed, f"{metric.label}, by {condition.first}")
     order = {"field": "best", "op": "min"}
     rows = best_first(chosen, field="best", count=FEW).encode(
         y=alt.Y("part:N", title=None, axis=alt.Axis(labelLimit=110, grid=False)),
@@ -161,9 +164,9 @@ def condition_chart(conditions: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
     return _layered(
         [
             rows.mark_rule(strokeWidth=2, opacity=0.5).encode(
-                x=_value("low"), x2="high:Q"
+                x=_value("low", axis), x2="high:Q"
             ),
-            rows.mark_circle(size=60, opacity=1).encode(x=_value("value")),
+            rows.mark_circle(size=60, opacity=1).encode(x=_value("value", axis)),
         ],
         params_of(trials, condition, metric, show),
         "Error on the trials of each condition",
@@ -202,10 +205,15 @@ def _row_of(field: str, *, sort: dict[str, str]) -> alt.Y:
     return alt.Y(f"{field}:N", sort=sort, axis=None)
 
 
-def _value(field: str) -> alt.X:
+def _value(field: str, title: str | None = None) -> alt.X:
     axis = alt.Axis(tickCount=alt.ExprRef("min(8, width / 70)"))
     scale = alt.Scale(zero=False, padding=12)
-    return alt.X(f"{field}:Q", title=None, scale=scale, axis=axis)
+    return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+
+
+def _in_picture(fixed: Fixed, title: str) -> str | None:
+    """Say on the axis what the selectors of a page say."""
+    return None if fixed is None else title
 
 
 def _label(rows: alt.Chart, field: str) -> alt.Chart:

@@ -11,7 +11,8 @@ def stacked(charts: list[Chart]) -> Chart:
     if len(charts) == 1:
         return charts[0]
     panels = alt.vconcat(*charts, spacing=36)
-    return panels.resolve_scale(color="independent", strokeDash="independent")
+    apart = dict.fromkeys(("color", "shape", "strokeDash"), "independent")
+    return panels.resolve_scale(**apart)
 
 
 def empty_chart(notice: str) -> alt.Chart:

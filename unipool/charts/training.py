@@ -8,10 +8,10 @@ from unipool.charts.choices import (
     Fixed,
     best_first,
     legend,
-    nearest,
     params_of,
     rows_of,
-    when_near,
+    under_pointer,
+    when_selected,
 )
 from unipool.charts.saving import Chart
 from unipool.charts.theme import DASHES, NUM_COLOURS
@@ -43,19 +43,21 @@ def training_chart(histories: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
                 scale=alt.Scale(zero=False),
             ),
             color=alt.Color(
-                "run:N", sort={"field": "best", "op": "min"}, legend=legend(fixed)
+                "run:N",
+                sort={"field": "best", "op": "min"},
+                legend=legend(fixed, lines=True),
             ),
             strokeDash=alt.StrokeDash(
                 "run:N",
                 sort={"field": "best", "op": "min"},
                 scale=alt.Scale(range=DASHES),
-                legend=legend(fixed),
+                legend=legend(fixed, lines=True),
             ),
         )
     )
     lines = points.mark_line(strokeWidth=1.8, opacity=0.85).encode(detail="seed:N")
-    spots = points.mark_circle(size=50).encode(
-        opacity=when_near("near_training", fixed),
+    spots = points.mark_circle(size=120).encode(
+        opacity=when_selected("pointed", fixed),
         tooltip=[
             alt.Tooltip("run:N", title="Trained"),
             alt.Tooltip("seed:N", title="Seed"),
@@ -65,7 +67,10 @@ def training_chart(histories: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
         ],
     )
     return (
-        alt.layer(lines, spots.add_params(*nearest("near_training", fixed)))
+        alt.layer(
+            lines,
+            spots.add_params(*under_pointer("pointed", ["run", "seed", "step"], fixed)),
+        )
         .add_params(*params_of(quantity, show))
         .properties(
             width="container",

@@ -7,7 +7,7 @@ import pandas as pd
 
 from unipool import charts
 from unipool.charts import Chart
-from unipool.report.names import COSTS, metric_title
+from unipool.report.names import COSTS, axis_title
 
 PANELS = 4
 """A picture shows so many trial lists below each other."""
@@ -74,7 +74,7 @@ def cost_figure(frame: pd.DataFrame, metrics: list[str], costs: list[str]) -> Fi
     def draw(frame: pd.DataFrame, **fixed: dict[str, str]) -> Chart:
         return charts.cost_chart(
             frame,
-            {name: metric_title(name) for name in metrics},
+            {name: axis_title(name) for name in metrics},
             {name: COSTS[name] for name in costs},
             **fixed,
         )

@@ -6,6 +6,7 @@ import pandas as pd
 
 from unipool.report.grid import FEW, Grid
 from unipool.report.names import (
+    axis_title,
     is_percent,
     metric_title,
     shown,
@@ -67,7 +68,7 @@ def pairs_of(grid: Grid) -> pd.DataFrame:
             {
                 "trials": row.trials,
                 "metric": row.metric,
-                "title": metric_title(row.metric),
+                "title": axis_title(row.metric),
                 "first": label[one],
                 "second": label[other],
                 **dict(zip(("difference", "low", "high"), ends, strict=True)),
@@ -114,7 +115,7 @@ def conditions_of(grid: Grid) -> pd.DataFrame:
                     "system": row["label"],
                     "num_trials": row["num_trials"],
                     "metric": metric,
-                    "title": metric_title(metric),
+                    "title": axis_title(metric),
                     "best": row[metric],
                     **dict(
                         zip(
@@ -160,7 +161,7 @@ def _key(row: Any, metric: str) -> dict[str, Any]:
     return {
         "trials": row.trials,
         "metric": metric,
-        "title": metric_title(metric),
+        "title": axis_title(metric),
         "system": row.label,
         "groups": row.groups,
     }

@@ -33,6 +33,11 @@ def metric_title(metric: str) -> str:
     return _METRICS.get(metric, metric.replace("_", " "))
 
 
+def axis_title(metric: str) -> str:
+    """Spell a metric's name with the unit it is shown in."""
+    return metric_title(metric) + (" (%)" if is_percent(metric) else "")
+
+
 def is_percent(metric: str) -> bool:
     """Say whether a metric is a rate that is shown in percent."""
     return metric == "eer" or metric.startswith("eer_")

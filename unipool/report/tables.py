@@ -85,7 +85,6 @@ def comparisons_table(pairs: pd.DataFrame) -> Table:
 def conditions_table(conditions: pd.DataFrame) -> Table:
     """Give a row for each system on the trials of each value of a condition."""
     keys = ["trials", "condition", "part", "system", "num_trials"]
-    metrics = dict(zip(conditions["metric"], conditions["title"], strict=True))
     rows = conditions.drop_duplicates(keys)[keys]
     columns = [
         *_names(rows, ["trials"]),
@@ -94,11 +93,11 @@ def conditions_table(conditions: pd.DataFrame) -> Table:
         _column("System", "text", None, rows["system"]),
         _column("Trials", "number", None, rows["num_trials"]),
     ]
-    for metric, title in metrics.items():
+    for metric in dict.fromkeys(conditions["metric"]):
         of_metric = conditions[conditions["metric"] == metric].set_index(keys)
         found = of_metric.loc[list(rows.itertuples(index=False, name=None))]
         cells = found[["value", "low", "high"]].to_numpy(float).tolist()
-        columns.append(_column(title, _kind(metric), None, cells))
+        columns.append(_column(metric_title(metric), _kind(metric), None, cells))
     return _table(columns)
 
 
