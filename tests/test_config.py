@@ -159,7 +159,7 @@ def test_the_shipped_config_has_none():
             "fusions.all[1].backend: 'unipol' is not defined under backends; did you"
             " mean 'unipool'?",
         ),
-        ("metrics", {"p_targets": [0]}, "metrics.p_targets[0]: 0 is less than or equal"),
+        ("metrics", {"p_targets": [0]}, "metrics.p_targets[0]: 0 is less than or eq"),
         # Keys that are missing.
         ("grid.0.seeds", REMOVED, "grid[0].seeds: missing"),
         ("corpora.demo.options.root", REMOVED, "corpora.demo.options.root: missing"),
