@@ -11,8 +11,9 @@ def stacked(charts: list[Chart]) -> Chart:
     if len(charts) == 1:
         return charts[0]
     panels = alt.vconcat(*charts, spacing=36)
-    apart = dict.fromkeys(("color", "shape", "strokeDash"), "independent")
-    return panels.resolve_scale(**apart)
+    return panels.resolve_scale(
+        color="independent", shape="independent", strokeDash="independent"
+    )
 
 
 def empty_chart(notice: str) -> alt.Chart:
