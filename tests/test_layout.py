@@ -32,6 +32,7 @@ DOORS = {
     "altair": {"charts"},
     "vl_convert": {"charts"},
     "itables": {"report"},
+    "jinja2": {"report"},
 }
 
 

@@ -89,8 +89,8 @@ FUSED_SCORES = f"{FUSED}/scores/{{trials}}.csv"
 FUSED_METRICS = f"{FUSED}/metrics/{{trials}}.json"
 FUSED_DRAWS = f"{FUSED}/metrics/{{trials}}.draws.csv"
 PLOTS = (
-    *("errors", "det", "scores", "conditions", "cost"),
-    *("training", "probes", "layers", "maps"),
+    *("errors", "differences", "conditions", "det", "scores"),
+    *("cost", "training", "probes", "layers", "attention", "maps"),
 )
 PROBE = "results/probes/{train_corpus}/{backbone}/{trials}.csv"
 PROBE_DESCRIBED = "results/probes/{train_corpus}/{backbone}/{trials}.json"

@@ -24,9 +24,13 @@ rule tabulate:
     input:
         metrics=metrics_of_grid(),
     output:
-        table="results/table.csv",
+        table=report(
+            "results/table.csv", caption="../report/table.rst", category="Tables"
+        ),
         markdown="results/table.md",
-        systems="results/systems.csv",
+        systems=report(
+            "results/systems.csv", caption="../report/systems.rst", category="Tables"
+        ),
         comparisons="results/comparisons.csv",
         conditions="results/conditions.csv",
     log:
