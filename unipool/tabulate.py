@@ -25,6 +25,12 @@ COSTS = (
     "cache_bytes",
     "train_memory_bytes",
 )
+LEFT_OUT = (
+    *("num_targets", "min_cllr", "act_dcf"),
+    *("embed_seconds", "score_seconds", "cache_bytes"),
+)
+"""What the table for reading does without: it is in the others."""
+IN_PERCENT = ("eer", "published_eer")
 RUN = ("corpus", "view", "backbone", "backend", "seed")
 """What names a run: the training that a cell is of."""
 
@@ -44,9 +50,9 @@ def tabulate(
         metrics: JSON files that ``score`` and ``fuse`` wrote, their draws beside them.
         table: CSV to write: a row for each cell, sorted by its key; error rates are
             fractions. ``git_commit`` is that of the code which trained the run.
-        markdown: cells and systems for reading: equal error rates in percent,
-            intervals in brackets; the best value of each column, among the rows of one
-            trial list, in bold.
+        markdown: cells and systems for reading, without some columns: equal error
+            rates in percent, intervals in brackets; the best value of each column,
+            among the rows of one trial list, in bold.
         systems: CSV: the seeds of each system averaged.
         comparisons: CSV: each two systems of one trial list.
         conditions: CSV: each cell on the trials of each condition.
@@ -118,6 +124,7 @@ def _markdown(rows: pd.DataFrame, systems: pd.DataFrame) -> str:
 
 
 def _table(rows: pd.DataFrame, *, key: Sequence[str]) -> str:
+    rows = rows[[name for name in rows if not name.startswith(LEFT_OUT)]]
     metrics = [name for name in rows if f"{name}_low" in rows]
     ends = [name + end for name in metrics for end in ("_std", "_low", "_high")]
     cells = rows.drop(columns=[name for name in ends if name in rows]).astype(object)
@@ -134,7 +141,7 @@ def _table(rows: pd.DataFrame, *, key: Sequence[str]) -> str:
             )
             cells[name] += (" ± " + deviation).where(deviation != "", "")
         cells[name] += " [" + low + ", " + high + "]"
-    for name in (*metrics, *COSTS):
+    for name in [*metrics, *(cost for cost in COSTS if cost in rows)]:
         best = rows.groupby("trials")[name].transform("min") == rows[name]
         cells[name] = cells[name].where(~best, "**" + cells[name] + "**")
     percent = [name for name in metrics if name.startswith(IN_PERCENT)]
@@ -145,9 +152,6 @@ def _table(rows: pd.DataFrame, *, key: Sequence[str]) -> str:
         *cells.to_numpy().tolist(),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-IN_PERCENT = ("eer", "published_eer")
 
 
 def _spell(name: str, value: object) -> str:
