@@ -23,7 +23,7 @@ import transformers
 from torch.nn.utils.rnn import pad_sequence
 
 from unipool.audio import SAMPLE_RATE, Waveform, read_audio
-from unipool.backbone import Backbone
+from unipool.backbone import Encoder
 from unipool.extract import extract
 from unipool.fetch import fetch_backbone
 from unipool.manifest import write_manifest
@@ -102,17 +102,17 @@ class Stage:
     def batches(self) -> list[list[Waveform]]:
         """Give the batches that ``extract`` makes, its self-check left out."""
         seen: list[list[Waveform]] = []
-        whole = Backbone.hidden_states
+        whole = Encoder.hidden_states
 
         def record(
-            encoder: Backbone, waveforms: list[Waveform], **wanted: Any
+            encoder: Encoder, waveforms: list[Waveform], **wanted: Any
         ) -> list[torch.Tensor]:
             seen.append(list(waveforms))
             return whole(encoder, waveforms, **wanted)
 
         with (
-            mock.patch.object(Backbone, "hidden_states", record),
-            mock.patch.object(Backbone, "check_batching"),
+            mock.patch.object(Encoder, "hidden_states", record),
+            mock.patch.object(Encoder, "check_batching"),
         ):
             self.extract(self.batch_seconds)
         return seen

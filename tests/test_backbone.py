@@ -13,7 +13,7 @@ import transformers
 from conftest import BACKBONE, TINY, voice
 from safetensors.torch import load_file
 
-from unipool.backbone import Backbone, copy_backbone, download_backbone, make_backbone
+from unipool.backbone import Encoder, copy_backbone, download_backbone, make_backbone
 from unipool.fetch import fetch_backbone
 
 GROUP = TINY | {"feat_extract_norm": "group"}
@@ -85,7 +85,7 @@ def folder_of(tmp_path_factory):
 def load(
     folder, *, dtype=torch.float32, normalize="checkpoint", window=60, overlap=0.5
 ):
-    return Backbone(
+    return Encoder(
         folder,
         device=torch.device("cpu"),
         dtype=dtype,

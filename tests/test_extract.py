@@ -13,7 +13,7 @@ from conftest import BACKBONE, TINY, voice
 from safetensors.torch import load_file, save_file
 
 from unipool.audio import read_audio
-from unipool.backbone import Backbone
+from unipool.backbone import Encoder
 from unipool.cache import PartSet, open_cache
 from unipool.extract import extract
 from unipool.fetch import fetch_backbone
@@ -85,7 +85,7 @@ def opened(folder, num_parts=1, view=FULL):
 def encoder_of(folder, **changes):
     settings = {key: value for key, value in BACKBONE.items() if key != "cache"}
     settings |= {"device": torch.device("cpu"), "dtype": torch.float32} | changes
-    return Backbone(folder / "backbone", **settings)
+    return Encoder(folder / "backbone", **settings)
 
 
 def test_each_utterance_is_cached_as_encoded_alone(project):
@@ -323,7 +323,7 @@ def test_only_the_layers_that_are_asked_for_are_kept(project):
 
 
 def test_a_layer_that_the_encoder_has_not_is_an_error(project):
-    with pytest.raises(ValueError, match=r"asks for layer 3; this encoder has 0 to 2"):
+    with pytest.raises(ValueError, match=r"asks for layer 3; this backbone has 0 to 2"):
         fetch_again(project, cache={"dtype": "float16", "layers": [0, 3]})
 
 
@@ -343,14 +343,14 @@ def test_int8_is_near_to_float16(project):
 
 def run_out_of_memory(monkeypatch, *, above):
     """Let the encoder fail as on a GPU that is too small."""
-    whole = Backbone.hidden_states
+    whole = Encoder.hidden_states
 
     def hidden_states(self, waveforms, **wanted):
         if len(waveforms) * max(map(len, waveforms)) > above:
             raise torch.OutOfMemoryError
         return whole(self, waveforms, **wanted)
 
-    monkeypatch.setattr(Backbone, "hidden_states", hidden_states)
+    monkeypatch.setattr(Encoder, "hidden_states", hidden_states)
 
 
 def test_when_memory_is_short_batches_are_halved(project, monkeypatch, caplog):
@@ -380,12 +380,12 @@ def test_an_utterance_that_alone_is_too_much_is_an_error(project, monkeypatch):
 def test_a_model_that_depends_on_the_batch_is_refused_before_anything(
     project, monkeypatch
 ):
-    whole = Backbone.hidden_states
+    whole = Encoder.hidden_states
 
     def hidden_states(self, waveforms):
         return [states + len(waveforms) for states in whole(self, waveforms)]
 
-    monkeypatch.setattr(Backbone, "hidden_states", hidden_states)
+    monkeypatch.setattr(Encoder, "hidden_states", hidden_states)
 
     with pytest.raises(ValueError, match="hidden states depend on the batch"):
         run(project, max_batch_seconds=60)

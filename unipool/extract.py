@@ -13,7 +13,7 @@ from jaxtyping import Float16
 from torch import Tensor
 
 from unipool.audio import SAMPLE_RATE, Waveform
-from unipool.backbone import Backbone
+from unipool.backbone import Backbone, load_backbone
 from unipool.cache import (
     Content,
     PartWriter,
@@ -90,7 +90,7 @@ def extract(
         if is_whole(store, expected):
             logger.info("%s is whole; only its receipt was missing", store)
         else:
-            encoder = Backbone.as_fetched(backbone, pick_device(device))
+            encoder = load_backbone(backbone, pick_device(device))
             content = _content(rows, encoder, facts, expected)
             batches = _Batches(encoder, int(max_batch_seconds * SAMPLE_RATE))
             with PartWriter(store, content) as writer:

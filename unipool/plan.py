@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from unipool.audio import SAMPLE_RATE
-from unipool.backbone import Backbone
+from unipool.backbone import Backbone, load_backbone
 from unipool.cache import DTYPES, is_there
 from unipool.device import pick_device
 from unipool.manifest import read_manifest, select_part
@@ -76,7 +76,7 @@ def plan(
     rows = []
     for backbone in sorted({planned.backbone for planned in sets}):
         facts = json.loads((backbone / "backbone.json").read_text("utf-8"))
-        encoder = Backbone.as_fetched(backbone, pick_device(device))
+        encoder = load_backbone(backbone, pick_device(device))
         speed = _measure_speed(encoder, max_batch_seconds)
         for planned in sets:
             if planned.backbone == backbone:

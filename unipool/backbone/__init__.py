@@ -1,4 +1,4 @@
-"""The backbone: a frozen encoder from a Hugging Face folder, and its hidden states.
+"""The backbone: a frozen encoder from a Hugging Face folder, or acoustic features.
 
 Two laws hold here, for every family and every version of transformers:
 
@@ -12,7 +12,10 @@ Two laws hold here, for every family and every version of transformers:
 
 import transformers
 
-from unipool.backbone.encoder import Backbone, Window
+from unipool.backbone.encoder import Encoder
+from unipool.backbone.features import options_of
+from unipool.backbone.interface import Backbone, Window
+from unipool.backbone.loading import FEATURES, load_backbone
 from unipool.backbone.source import (
     copy_backbone,
     download_backbone,
@@ -20,11 +23,15 @@ from unipool.backbone.source import (
 )
 
 __all__ = [
+    "FEATURES",
     "Backbone",
+    "Encoder",
     "Window",
     "copy_backbone",
     "download_backbone",
+    "load_backbone",
     "make_backbone",
+    "options_of",
 ]
 
 transformers.utils.logging.disable_progress_bar()

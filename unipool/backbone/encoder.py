@@ -1,11 +1,8 @@
 """The encoder itself: waveforms to hidden states."""
 
-import json
-import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,31 +11,14 @@ from transformers import AutoConfig, AutoModel
 
 from unipool.audio import SAMPLE_RATE, Waveform
 from unipool.backbone.inputs import inputs_of
+from unipool.backbone.interface import Backbone, Window
 from unipool.backbone.padding import Padding
-
-logger = logging.getLogger(__name__)
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Largest difference to encoding alone, relative to the largest state of the layer."""
 
 
-class Window(NamedTuple):
-    """A piece of an utterance that is encoded by itself, and what is kept of it.
-
-    Attributes:
-        start: its first sample.
-        stop: the one behind its last.
-        skip: frames before those that are kept.
-        num_frames: that are kept.
-    """
-
-    start: int
-    stop: int
-    skip: int
-    num_frames: int
-
-
-class Backbone:
+class Encoder(Backbone):
     """A frozen encoder in evaluation mode.
 
     Args:
@@ -49,14 +29,6 @@ class Backbone:
             checkpoint says so; ``none``: never, as the published code of UniPool does.
         window_seconds: a longer utterance is encoded in windows of this length.
         overlap_seconds: what two of them share; each keeps its half.
-
-    Attributes:
-        device: where it computes.
-        num_layers: hidden states, the input of the first block included.
-        hidden_size: channels of one hidden state.
-        frame_shift: seconds between two frames.
-        min_samples: that make one frame.
-        num_parameters: of the encoder.
 
     Raises:
         ValueError: when the model is not an encoder of speech, or has an adapter, or
@@ -89,6 +61,7 @@ class Backbone:
         self._model.eval().requires_grad_(requires_grad=False).to(device)
         self._padding = Padding(self._model)
         self.device, self._dtype = device, dtype
+        self.tolerance = TOLERANCE[dtype]
         # On a GPU, float32 means float32: TF32 has 10 bits, and changes with the batch.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -109,25 +82,10 @@ class Backbone:
                 " backbone, or raise its window_seconds"
             )
 
-    @classmethod
-    def as_fetched(cls, folder: Path, device: torch.device) -> "Backbone":
-        """Load what ``fetch_backbone`` made, with the settings that it noted."""
-        facts = json.loads((folder / "backbone.json").read_text("utf-8"))
-        return cls(
-            folder,
-            device=device,
-            dtype=getattr(torch, facts["dtype"]),
-            normalize=facts["normalize"],
-            window_seconds=facts["window_seconds"],
-            overlap_seconds=facts["overlap_seconds"],
-        )
-
     def num_frames(self, num_samples: int) -> int:
-        """Count the frames of an utterance; 0 when it is too short for one."""
         return self._inputs.num_frames(num_samples)
 
     def windows(self, num_samples: int) -> list[Window]:
-        """Divide an utterance; what is kept of the windows is ``num_frames`` long."""
         shift, advance = self._inputs.shift, self._window - self._overlap
         beyond_first = max(num_samples - self._window, 0)
         starts = [advance * i for i in range(1 - (-beyond_first // advance))]
@@ -152,16 +110,6 @@ class Backbone:
         layers: Sequence[int] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> list[Float[Tensor, "L _ D"]]:
-        """Encode utterances, or windows of them, each as if alone.
-
-        Args:
-            waveforms: mono, 16 kHz, each at least ``min_samples`` samples.
-            layers: that are given; by default all.
-            dtype: in which they are given.
-
-        Returns:
-            For each the states, on the device; all are views of one tensor.
-        """
         values, mask = self._inputs.batch(waveforms)
         sizes = [len(wave) for wave in waveforms]
         frames = [self.num_frames(size) for size in sizes]
@@ -190,31 +138,3 @@ class Backbone:
         for i, layer in enumerate(wanted):
             batch[:, i] = all_layers[layer][:, : max(frames)]
         return [states[:, :count] for states, count in zip(batch, frames, strict=True)]
-
-    def check_batching(self, waveforms: Sequence[Waveform]) -> None:
-        """Encode some utterances together and each alone, and compare.
-
-        Raises:
-            ValueError: when their hidden states differ by more than rounding does.
-        """
-        together = self.hidden_states(waveforms)
-        worst = 0.0
-        for states, wave in zip(together, waveforms, strict=True):
-            (alone,) = self.hidden_states([wave])
-            largest = alone.abs().amax((1, 2)).clamp_min(torch.finfo().tiny)
-            worst = max(
-                worst, float(((states - alone).abs().amax((1, 2)) / largest).max())
-            )
-        logger.info(
-            "self-check: %d utterances encoded together and alone differ by %.1e of the"
-            " largest hidden state",
-            len(waveforms),
-            worst,
-        )
-        if not worst <= TOLERANCE[self._dtype]:
-            raise ValueError(
-                f"hidden states depend on the batch: together and alone they differ by"
-                f" {worst:.1e} of the largest, {TOLERANCE[self._dtype]:.0e} is allowed;"
-                " encode one utterance at a time (`machine: {max_batch_seconds: 0}`),"
-                " and please report the model"
-            )

@@ -159,7 +159,7 @@ def inputs_of(folder: Path, config: Any, *, normalize: str) -> Inputs:
     Args:
         folder: of the checkpoint.
         config: of the model.
-        normalize: ``checkpoint`` or ``none``, see ``Backbone``.
+        normalize: ``checkpoint`` or ``none``, see ``Encoder``.
 
     Raises:
         ValueError: when it does not encode speech, or has no such normalisation.
