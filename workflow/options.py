@@ -1,8 +1,8 @@
 """Hold options against what they are for.
 
-What belongs to a corpus kind, a backend, a scoring or the training is read off the
-signatures they have in ``unipool``, so an option has one name from the config to its
-constructor and no list of names to keep up.
+What belongs to a corpus kind, features, a backend, a scoring or the training is read
+off the signatures they have in ``unipool``, so an option has one name from the config
+to its constructor and no list of names to keep up.
 """
 
 import inspect
@@ -26,6 +26,10 @@ JSON_TYPES = {
     dict: "object",
     types.NoneType: "null",
 }
+
+
+OF_ENCODERS = ("normalize", "dtype", "window_seconds", "overlap_seconds")
+"""Keys of backbones that mean nothing to features."""
 
 
 def wrong_options(config: dict[str, Any]) -> Iterator[str]:
@@ -55,6 +59,9 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
                     kinds[kind](**options)
                 except ValueError as error:
                     yield f"{where}.options.{error}"
+    for name, entry in config["backbones"].items():
+        if "features" in entry:
+            yield from _fit_features(f"backbones.{name}", entry)
     trainings = {"train": config["train"]} | {
         f"backends.{name}.train": config["train"] | entry["train"]
         for name, entry in config["backends"].items()
@@ -69,6 +76,28 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
                 Training(**training)
             except ValueError as error:
                 yield f"{where}.{error}"
+
+
+def _fit_features(where: str, entry: dict[str, Any]) -> Iterator[str]:
+    """Hold a backbone of acoustic features against what it can be."""
+    import torch
+
+    from unipool.backbone import FEATURES
+
+    for key in OF_ENCODERS:
+        if key in entry:
+            yield f"{where}.{key}: is about encoders; of features there are `options:`"
+    kind, options = entry["features"], entry.get("options", {})
+    if kind not in FEATURES:
+        yield f"{where}.features: unknown {kind!r}; {suggest(kind, list(FEATURES))}"
+        return
+    problems = [*_fit(f"{where}.options", options, FEATURES[kind])]
+    yield from problems
+    if not problems:
+        try:
+            FEATURES[kind](torch.device("cpu"), **options)
+        except ValueError as error:
+            yield f"{where}.options.{error}"
 
 
 def _fit_named(where: str, training: dict[str, Any]) -> Iterator[str]:
