@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from unipool.cell import CellFiles, read_cell, read_scores
-from unipool.embeddings import Embeddings, write_embeddings
+from unipool.embeddings import Embeddings, read_embeddings, write_embeddings
 from unipool.fuse import fuse
 from unipool.metrics import SortedTrials, eer, eer_threshold
 from unipool.score import score
@@ -111,8 +111,6 @@ def score_test(project, out, *, scoring=None, **changes):
 
 
 def read_all(project, split):
-    from unipool.embeddings import read_embeddings
-
     content = read_embeddings(project / f"{split}.h5")
     listed = read_trial_list(project / f"{split}.csv")
     values = cosine_scores(content.embeddings, content.utterances, listed)
@@ -186,6 +184,22 @@ def test_conditions_of_the_list_have_rows_of_their_own(project, tmp_path):
         scores["score"].to_numpy()[some], scores["target"].to_numpy(bool)[some]
     )
     assert one["eer"] == eer(part.error_rates())
+
+
+def test_durations_of_the_shorter_side_are_a_condition_of_every_list(project, tmp_path):
+    scores, cell = score_test(project, tmp_path)
+
+    content = read_embeddings(project / "test.h5")
+    seconds = dict(zip(content.utterances, content.seconds, strict=True))
+    shorter = np.minimum(
+        scores["enrolment"].map(seconds), scores["test"].map(seconds)
+    ).to_numpy()
+    bands = [row for row in cell.conditions if row["condition"] == "shorter_seconds"]
+    assert len(bands) == 4
+    assert sum(row["num_trials"] for row in bands) == len(scores)
+    assert bands[0]["num_trials"] == (shorter < np.quantile(shorter, 0.25)).sum()
+    # Noise is larger in short utterances.
+    assert bands[0]["eer"] > bands[3]["eer"]
 
 
 @pytest.mark.parametrize(

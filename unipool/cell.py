@@ -28,6 +28,10 @@ KEY = ("corpus", "view", "backbone", "backend", "scoring", "seed", "trials")
 """What a cell is called by; all but ``seed`` and ``trials`` name a system."""
 
 
+DURATION = "shorter_seconds"
+"""The condition that is added: duration of the shorter side of a trial."""
+
+
 class CellFiles(NamedTuple):
     """Where the three files of a cell are."""
 
@@ -63,7 +67,7 @@ def write_cell(
     files: CellFiles,
     trials: pd.DataFrame,
     *,
-    speaker_of: pd.Series,
+    known: pd.DataFrame,
     valid: pd.DataFrame,
     p_targets: list[float],
     published: bool,
@@ -78,7 +82,7 @@ def write_cell(
     Args:
         files: to write.
         trials: enrolment, test, target, conditions, score, llr.
-        speaker_of: the speaker of each utterance and model.
+        known: what ``known_of`` gave.
         valid: target and score of the validation trials, which choose the thresholds.
         p_targets: priors of the detection costs.
         published: whether also the values as published code computes them; the score
@@ -98,7 +102,9 @@ def write_cell(
         "draws": draws,
         **_thresholds(valid, published=published),
     }
+    speaker_of = known["speaker"]
     measured = measure(trials, speaker_of, **options)
+    trials = _with_duration(trials, known["seconds"])
     names = [name for name in trials if name not in (*COLUMNS, "score", "llr")]
     facts = {
         "key": key,
@@ -122,6 +128,31 @@ def write_cell(
         partial = path.with_name(path.name + ".partial")
         partial.write_text(content, encoding="utf-8", newline="")
         partial.replace(path)
+
+
+def known_of(utterances: pd.DataFrame, enrolments: pd.DataFrame) -> pd.DataFrame:
+    """Give what is known of each side that a trial may have.
+
+    Args:
+        utterances: utterance, speaker, seconds.
+        enrolments: the utterances of each model.
+
+    Returns:
+        speaker and seconds by the name of the utterance or model; a model is as long as
+        its utterances together.
+    """
+    singles = utterances.set_index("utterance")[["speaker", "seconds"]]
+    members = enrolments.join(singles, on="utterance").groupby("enrolment")
+    models = members.agg({"speaker": "first", "seconds": "sum"})
+    return pd.concat([singles, models])
+
+
+def _with_duration(trials: pd.DataFrame, seconds: pd.Series) -> pd.DataFrame:
+    """Add a condition that every list has: how long the shorter side is."""
+    if DURATION in trials:
+        return trials
+    sides = [trials[side].map(seconds) for side in ("enrolment", "test")]
+    return trials.assign(**{DURATION: np.minimum(*sides)})
 
 
 def _thresholds(valid: pd.DataFrame, *, published: bool) -> dict[str, float]:

@@ -9,7 +9,13 @@ import pandas as pd
 from jaxtyping import Float64
 
 from unipool.calibration import fit_calibration
-from unipool.cell import CellFiles, read_cell, read_scores, write_cell
+from unipool.cell import (
+    CellFiles,
+    known_of,
+    read_cell,
+    read_scores,
+    write_cell,
+)
 from unipool.manifest import read_manifest
 from unipool.trials import read_trial_list
 
@@ -34,7 +40,8 @@ def fuse(
         cells: of the systems, all of the same trial list.
         valid_scores: of each of them, in the same order, of the same validation trials.
         trials: the trial list, its companion beside it.
-        manifest: of the corpus that the trials are of; it knows the speakers.
+        manifest: of the corpus that the trials are of; it knows the speakers and
+            durations.
         p_targets: priors of the detection costs.
         draws: of the speakers, for the intervals.
         files: to write: scores, metrics, draws.
@@ -61,12 +68,10 @@ def fuse(
     fused = calibration.llr(tested)
     seconds = time.monotonic() - started
     caches = {name: cost for one in members for name, cost in one.caches.items()}
-    speaker_of = read_manifest(manifest).set_index("utterance")["speaker"]
-    models = listed.enrolments.drop_duplicates("enrolment").set_index("enrolment")
     write_cell(
         files,
         listed.trials.assign(score=fused, llr=fused),
-        speaker_of=pd.concat([speaker_of, models["utterance"].map(speaker_of)]),
+        known=known_of(read_manifest(manifest), listed.enrolments),
         valid=valid_trials.assign(score=calibration.llr(valid)),
         p_targets=p_targets,
         published=False,  # there the score is a cosine

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, Float64
 
 from unipool.calibration import fit_calibration, quality_features
-from unipool.cell import CellFiles, write_cell
+from unipool.cell import CellFiles, known_of, write_cell
 from unipool.embeddings import Embeddings, read_embeddings
 from unipool.scoring import SCORINGS, Cohort, Scorer, pair_up
 from unipool.trials import TrialList, read_trial_list
@@ -91,7 +91,7 @@ def score(
     write_cell(
         files,
         tested.assign(llr=ratios),
-        speaker_of=_speakers(content, listed),
+        known=_known(content, listed),
         valid=pd.DataFrame({"target": valid.targets, "score": of_valid}),
         p_targets=p_targets,
         published=published and scoring["kind"] == "cosine" and not quality,
@@ -120,7 +120,9 @@ def _score(
     measures: dict[str, Float64[np.ndarray, " M"]] = {}
     if quality:
         measures = {
-            "log_seconds": np.log(_seconds(content, listed, sides.names)),
+            "log_seconds": np.log(
+                _known(content, listed).loc[sides.names, "seconds"].to_numpy(float)
+            ),
             "log_norm": np.log(np.linalg.norm(sides.vectors, axis=1).astype(float)),
             **found.measures,
         }
@@ -131,21 +133,12 @@ def _score(
     )
 
 
-def _seconds(
-    content: Embeddings, listed: TrialList, names: list[str]
-) -> Float64[np.ndarray, " M"]:
-    """Give the speech of each utterance, then that of each model, all together."""
-    seconds = pd.Series(content.seconds, index=content.utterances)
-    of_utterances = listed.enrolments.assign(
-        seconds=listed.enrolments["utterance"].map(seconds)
+def _known(content: Embeddings, listed: TrialList) -> pd.DataFrame:
+    utterances = pd.DataFrame(
+        {
+            "utterance": content.utterances,
+            "speaker": content.speakers,
+            "seconds": content.seconds,
+        }
     )
-    of_models = of_utterances.groupby("enrolment")["seconds"].sum()
-    models = names[len(content.utterances) :]
-    return np.concatenate([content.seconds, of_models.loc[models].to_numpy(float)])
-
-
-def _speakers(content: Embeddings, listed: TrialList) -> pd.Series:
-    """Give the speaker of each utterance and of each model."""
-    speaker_of = pd.Series(content.speakers, index=content.utterances)
-    models = listed.enrolments.drop_duplicates("enrolment").set_index("enrolment")
-    return pd.concat([speaker_of, models["utterance"].map(speaker_of)])
+    return known_of(utterances, listed.enrolments)
