@@ -43,7 +43,11 @@ OPTIONS = {
     "mhfa": {"num_heads": 3, "compression": 4},
     "ca-mhfa": {"num_heads": 3, "compression": 4, "context": 3},
     "combined": {"layer_pool_heads": 2, "layer_pool_size": 8, "dropout": 0.0},
+    "xvector": {"width": 8},
+    "ecapa-tdnn": {"width": 8, "attention_size": 4},
+    "sincnet": {"window_seconds": 0.025, "width": 8, "embedding_size": 8},
 }
+ONE_LAYER = ("xvector", "ecapa-tdnn", "sincnet")
 KEEPS_LAYER_ZERO = {"unipool": {"use_layer_zero": True}}
 VARIANTS = {
     "unipool": [
@@ -62,6 +66,8 @@ VARIANTS = {
         {"layer_pool": "one", "layer": 0, "network": "ecapa-tdnn", "width": 8},
         {"layer_pool": "mean", "network": "xvector", "width": 8},
     ],
+    "ecapa-tdnn": [{"attention": "relu-norm-tanh"}],
+    "sincnet": [{"num_windows": 1}],
 }
 CASES = [(kind, {}) for kind in BACKENDS] + [
     (kind, options) for kind, variants in VARIANTS.items() for options in variants
@@ -295,6 +301,10 @@ def test_options_have_names(kind):
         ("combined", {}, [True, True, True, True]),
         ("combined", {"layer_pool": "one"}, [False, False, False, True]),
         ("combined", {"layer_pool": "one", "layer": 1}, [False, True, False, False]),
+        ("xvector", {}, [False, False, False, True]),
+        ("xvector", {"layer": 0}, [True, False, False, False]),
+        ("ecapa-tdnn", {"layer": -2}, [False, False, True, False]),
+        ("sincnet", {"layer": 1}, [False, True, False, False]),
     ],
 )
 def test_a_backend_uses_its_layers_only(kind, options, used):
@@ -333,6 +343,9 @@ POOL = "layer_pool.reduce"
         ("combined", {"layer_pool": "lap"}, {POOL: 4}),
         ("combined", {"layer_pool": "mean"}, {}),
         ("combined", {"layer_pool": "one"}, {}),
+        ("xvector", {}, {}),
+        ("ecapa-tdnn", {}, {}),
+        ("sincnet", {}, {}),
     ],
 )
 def test_which_parts_of_a_backend_weigh_layers_in_the_order_of_use(
@@ -352,7 +365,7 @@ def test_which_parts_of_a_backend_weigh_layers_in_the_order_of_use(
         torch.testing.assert_close(weights.sum(dim=1), torch.ones(3, 9))
 
 
-@every_backend
+@pytest.mark.parametrize("kind", [kind for kind in BACKENDS if kind not in ONE_LAYER])
 def test_weights_of_layers_do_not_depend_on_the_batch(kind):
     backend = build(kind).eval()
 
@@ -530,6 +543,10 @@ def test_biases_of_the_authors_later_backends_begin_at_zero(kind):
             {"layer_pool_heads": 4},
             "heads is 4, it must divide 6",
         ),
+        ("xvector", {"layer": -5}, r"layer is -5, there are 4 layers, 0 to 3"),
+        ("ecapa-tdnn", {"width": 12}, "the width is 12, it must be a multiple of 8"),
+        ("sincnet", {"num_windows": 0}, "num_windows is 0, it must be at least 1"),
+        ("sincnet", {"window_seconds": 0.02}, "makes 320 samples, .* 0.0204 or more"),
     ],
 )
 def test_a_size_without_meaning_says_which(kind, options, message):

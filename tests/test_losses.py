@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from unipool.losses import AAMSoftmax, AMSoftmax, SubcenterAAMSoftmax
+from unipool.losses import AAMSoftmax, AMSoftmax, Softmax, SubcenterAAMSoftmax
 
 
 def loss_of_two_axes(*, margin, scale, num_heads=1):
@@ -198,3 +198,50 @@ def test_training_with_a_loss_tells_speakers_apart(kind):
         optimizer.step()
 
     assert (loss.cosine(embeddings)[:, 0].argmax(dim=1) == labels).all()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_softmax_is_the_cross_entropy_of_a_linear_map(bias):
+    loss = Softmax(2, 3, bias=bias)
+    columns = torch.tensor([[1.0, 0.0, 2.0], [0.0, -1.0, 0.5]])
+    with torch.no_grad():
+        loss.weight.copy_(columns[None])
+        if bias:
+            loss.bias.copy_(torch.tensor([0.5, 0.0, -1.0]))
+
+    value = loss(torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.tensor([0, 2]))
+
+    # Logits (3, -4, 8) with label 0, and (0, -2, 1) with label 2.
+    logits = [[3.0, -4.0, 8.0], [0.0, -2.0, 1.0]]
+    if bias:
+        logits = [[3.5, -4.0, 7.0], [0.5, -2.0, 0.0]]
+    expected = [
+        math.log(sum(map(math.exp, row))) - row[label]
+        for row, label in zip(logits, (0, 2), strict=True)
+    ]
+    assert value.item() == pytest.approx(sum(expected) / 2, rel=1e-5)
+
+
+def test_weights_of_softmax_begin_as_published():
+    loss = Softmax(24, 50)
+
+    largest = loss.weight.abs().max().item()
+
+    bound = math.sqrt(6 / (24 + 50))
+    assert [name for name, _ in loss.named_parameters()] == ["weight"]
+    assert 0.95 * bound < largest <= bound
+
+
+def test_training_with_softmax_tells_speakers_apart():
+    torch.manual_seed(0)
+    loss = Softmax(4, 3, bias=True)
+    embeddings = torch.nn.Parameter(torch.randn(9, 4))
+    labels = torch.arange(9) % 3
+    optimizer = torch.optim.Adam([embeddings, *loss.parameters()], lr=0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss(embeddings, labels).backward()
+        optimizer.step()
+
+    logits = embeddings @ loss.weight[0] + loss.bias
+    assert (logits.argmax(dim=1) == labels).all()

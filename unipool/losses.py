@@ -184,8 +184,39 @@ class SubcenterAAMSoftmax(AAMSoftmax):
         return super()._with_margins(cosine, own).scatter(2, hardest, nearer)
 
 
+class Softmax(AAMSoftmax):
+    """Softmax cross-entropy of a linear map: lengths count, and there is no margin.
+
+    Args:
+        embedding_size: channels of the embedding.
+        num_speakers: in training.
+        bias: whether each speaker has one; as x-vectors are published with UniPool,
+            none has.
+
+    Source: Snyder et al., "X-vectors", ICASSP 2018; initial weights as in the published
+    code of UniPool.
+    """
+
+    def __init__(
+        self, embedding_size: int, num_speakers: int, *, bias: bool = False
+    ) -> None:
+        super().__init__(embedding_size, num_speakers, margin=0.0, scale=1.0)
+        nn.init.xavier_uniform_(self.weight[0])
+        self.bias = nn.Parameter(torch.zeros(num_speakers)) if bias else None
+
+    def forward(
+        self, embeddings: Float[Tensor, "B E"], labels: Int64[Tensor, " B"]
+    ) -> Float[Tensor, ""]:
+        """Give the mean over the batch."""
+        logits = embeddings @ self.weight[0]
+        if self.bias is not None:
+            logits = logits + self.bias
+        return cross_entropy(logits, labels)
+
+
 LOSSES: dict[str, type[AAMSoftmax]] = {
     "aam-softmax": AAMSoftmax,
     "am-softmax": AMSoftmax,
     "subcenter-aam-softmax": SubcenterAAMSoftmax,
+    "softmax": Softmax,
 }

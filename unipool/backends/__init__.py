@@ -17,6 +17,8 @@ from unipool.backends.combined import (
 )
 from unipool.backends.ltdnn import LTDNND3Net, LTDNNEcapa
 from unipool.backends.mhfa import MHFA, ContextAwareMHFA
+from unipool.backends.scratch import ScratchEcapa, ScratchXVector
+from unipool.backends.sincnet import SincNet
 from unipool.backends.unipool import UniPool
 
 BACKENDS: dict[str, type[nn.Module]] = {
@@ -29,4 +31,7 @@ BACKENDS: dict[str, type[nn.Module]] = {
     "mhfa": MHFA,
     "ca-mhfa": ContextAwareMHFA,
     "combined": Combined,
+    "xvector": ScratchXVector,
+    "ecapa-tdnn": ScratchEcapa,
+    "sincnet": SincNet,
 }

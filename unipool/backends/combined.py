@@ -15,6 +15,7 @@ from unipool.backends.layer_pooling import (
     MeanOfLayers,
     OneLayer,
     WeightedSum,
+    index_of_layer,
 )
 from unipool.backends.networks import (
     AttentiveStatisticsNetwork,
@@ -72,11 +73,7 @@ class Combined(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding_size = embedding_size
-        if not -num_layers <= layer < num_layers:
-            raise ValueError(
-                f"layer is {layer}, there are {num_layers} layers, 0 to"
-                f" {num_layers - 1}; choose one of them, or cache more"
-            )
+        index_of_layer(layer, num_layers)
         channels = hidden_size
         self.layer_pool: nn.Module
         if layer_pool == "lap":

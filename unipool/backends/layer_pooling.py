@@ -134,6 +134,20 @@ class OneLayer(nn.Module):
         return plane[:, self.layer]
 
 
+def index_of_layer(layer: int, num_layers: int) -> int:
+    """Give the layer that was asked for, when there is such a one.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    if not -num_layers <= layer < num_layers:
+        raise ValueError(
+            f"layer is {layer}, there are {num_layers} layers, 0 to {num_layers - 1};"
+            " choose one of them, or cache more"
+        )
+    return layer
+
+
 class LayerPool(nn.Module):
     """Normalise and project, make one layer of all, mix the channels, normalise.
 

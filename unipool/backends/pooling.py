@@ -1,5 +1,7 @@
 """From frames to one vector, and from that to the embedding."""
 
+from typing import Literal
+
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Bool, Float
@@ -127,14 +129,15 @@ class AttentiveStatisticsPool(nn.Module):
     Args:
         channels: of a frame.
         bottleneck: channels inside the attention.
+        activation: what stands there: ReLU and batch norm, the same and tanh, or tanh.
         dropout: of the weights, after their softmax, so that they no longer sum to 1,
             as in the published code of UniPool.
         frame_dropout: of whole frames, before the softmax, as in that of LAP.
 
     Source: Okabe et al., "Attentive statistics pooling for deep speaker embedding",
     Interspeech 2018; with weights for each channel and global context as ECAPA-TDNN
-    (Desplanques et al., Interspeech 2020), without its tanh, as in the published code
-    of UniPool (Kim et al., arXiv 2409.07770 v1).
+    (Desplanques et al., Interspeech 2020), by default without its tanh, as in the
+    published code of UniPool (Kim et al., arXiv 2409.07770 v1).
     """
 
     def __init__(
@@ -142,13 +145,15 @@ class AttentiveStatisticsPool(nn.Module):
         channels: int,
         *,
         bottleneck: int,
+        activation: Literal["relu-norm", "relu-norm-tanh", "tanh"] = "relu-norm",
         dropout: float = 0.0,
         frame_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.out_channels = 2 * channels
         self.squeeze = nn.Linear(3 * channels, bottleneck)
-        self.norm = MaskedBatchNorm(bottleneck)
+        self.norm = None if activation == "tanh" else MaskedBatchNorm(bottleneck)
+        self.has_tanh = activation != "relu-norm"
         self.excite = nn.Linear(bottleneck, channels)
         self.frame_dropout = FrameDropout(frame_dropout)
         self.dropout = nn.Dropout(dropout)
@@ -169,7 +174,9 @@ class AttentiveStatisticsPool(nn.Module):
         # The same for all frames, so the context is projected once for each utterance.
         shift = linear(context, of_context, self.squeeze.bias)
         squeezed = linear(frames, of_frame) + rearrange(shift, "b k -> b 1 k")
-        logits = self.excite(self.norm(squeezed.relu(), mask))
+        if self.norm is not None:
+            squeezed = self.norm(squeezed.relu(), mask)
+        logits = self.excite(squeezed.tanh() if self.has_tanh else squeezed)
         return softmax_over_frames(self.frame_dropout(logits), mask)
 
 
