@@ -106,7 +106,7 @@ TRAINING = {
     "batch_size": 4,
     "crop_seconds": 0.5,
     "learning_rate": 0.003,
-    "warmup_fraction": 0.2,
+    "schedule_options": {"warmup_fraction": 0.2},
     "gradient_clip": 5.0,
     "validate_every": 2,
     "loss": "aam-softmax",

@@ -78,6 +78,53 @@ def test_the_shipped_config_has_none():
             3,
             "train.loss_options.sclae: unknown key; did you mean 'scale'?",
         ),
+        (
+            "train.optimizer",
+            "adm",
+            "train.optimizer: unknown 'adm'; did you mean 'adam'?",
+        ),
+        (
+            "train.optimizer_options",
+            {"wieght_decay": 1e-5},
+            "train.optimizer_options.wieght_decay: unknown key; did you mean"
+            " 'weight_decay'?",
+        ),
+        (
+            "train.optimizer_options",
+            {"loss_weight_decay": -1},
+            "train.optimizer_options.loss_weight_decay: is -1, must be at least 0",
+        ),
+        (
+            "train.schedule",
+            "onecycle",
+            "train.schedule: unknown 'onecycle'; did you mean 'one-cycle'?",
+        ),
+        (
+            "train.schedule",
+            "constant",
+            "train.schedule_options.warmup_fraction: unknown key; known are: nothing",
+        ),
+        (
+            "train.schedule_options.warmup_fraction",
+            1,
+            "train.schedule_options.warmup_fraction: is 1, must lie between 0 and 1",
+        ),
+        (
+            "backends.unipool.train",
+            {"schedule": "cyclic", "schedule_options": {"cycles": 0.5}},
+            "backends.unipool.train.schedule_options.cycles: 0.5 is not of type",
+        ),
+        (
+            "train.optimizer",
+            "rmsprop",
+            "train.schedule_options.cycle_momentum: is true, but the optimizer has no",
+        ),
+        ("train.accumulate", 0, "train.accumulate: is 0, must be at least 1"),
+        (
+            "train.precision",
+            "float16",
+            "train.precision: 'float16' is not one of ['float32', 'bfloat16']",
+        ),
         ("train.masking", ["span-out"], "train.masking: ['span-out'] is not of type"),
         (
             "train.masking",
@@ -285,6 +332,18 @@ def test_a_name_must_be_fit_for_a_folder(name):
     (problem,) = problems_after("corpora", CONFIG["corpora"] | {name: {"kind": "csv"}})
 
     assert "does not match" in problem
+
+
+def test_options_of_what_is_not_named_are_held_against_the_default():
+    config = copy.deepcopy(CONFIG)
+    del config["train"]["optimizer"], config["train"]["schedule"]
+    config["train"]["optimizer_options"] = {"momentum": 0.9}
+    config["train"]["schedule_options"] = {"cycles": 4}
+
+    optimizer, schedule = problems_of(config, SCHEMA)
+
+    assert optimizer.startswith("train.optimizer_options.momentum: unknown key")
+    assert schedule.startswith("train.schedule_options.cycles: unknown key")
 
 
 def test_several_mistakes_are_told_at_once():

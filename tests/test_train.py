@@ -17,7 +17,7 @@ class Killed(BaseException):
     """As if the process ended here."""
 
 
-def train_and_kill(cached, run, monkeypatch, *, after):
+def train_and_kill(cached, run, monkeypatch, *, after, **changes):
     """Train until the state was kept so many times."""
     kept = []
 
@@ -30,7 +30,7 @@ def train_and_kill(cached, run, monkeypatch, *, after):
     with monkeypatch.context() as patch:
         patch.setattr("unipool.train.write_state", write_and_die)
         with pytest.raises(Killed):
-            train_run(cached, run)
+            train_run(cached, run, **changes)
     return kept
 
 
@@ -92,6 +92,54 @@ def test_killed_and_resumed_it_ends_in_the_same_weights(
     )
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accumulate": 3, "precision": "bfloat16"},
+        {
+            "optimizer": "sgd",
+            "schedule": "cyclic",
+            "schedule_options": {"cycles": 2},
+        },
+    ],
+)
+def test_so_it_does_with_other_settings(cached, tmp_path, monkeypatch, changes):
+    train_run(cached, tmp_path / "unbroken", **changes)
+    train_and_kill(cached, tmp_path / "broken", monkeypatch, after=2, **changes)
+
+    train_run(cached, tmp_path / "broken", **changes)
+
+    for name in ("model.safetensors", "history.csv"):
+        resumed = (tmp_path / "broken" / name).read_bytes()
+        assert resumed == (tmp_path / "unbroken" / name).read_bytes()
+
+
+def test_an_update_takes_as_many_batches_as_it_accumulates(cached, tmp_path):
+    alike = {"learning_rate": 0.0, "schedule": "constant", "schedule_options": {}}
+    train_run(cached, tmp_path / "one", steps=12, validate_every=12, **alike)
+    train_run(
+        cached, tmp_path / "three", steps=4, validate_every=4, accumulate=3, **alike
+    )
+
+    one = pd.read_csv(tmp_path / "one" / "history.csv")
+    three = pd.read_csv(tmp_path / "three" / "history.csv")
+    assert three["step"].tolist() == [0, 4]
+    # The same batches; only what dropout takes differs.
+    assert three["loss"][1] == pytest.approx(one["loss"][1], rel=0.05)
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_every_backend_trains_in_bfloat16(cached, tmp_path, kind):
+    once = {"steps": 2, "schedule": "constant", "schedule_options": {}}
+    train_run(cached, tmp_path, kind=kind, precision="bfloat16", **once)
+
+    weights, _ = read_checkpoint(tmp_path)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
+    assert history["step"].tolist() == [0, 2]
+    assert history["loss"][1:].between(0, 100).all()
+
+
 def test_the_state_of_other_settings_is_not_gone_on_from(cached, tmp_path, monkeypatch):
     train_and_kill(cached, tmp_path / "run", monkeypatch, after=2)
 
@@ -106,7 +154,7 @@ def test_the_state_of_other_settings_is_not_gone_on_from(cached, tmp_path, monke
 @pytest.mark.parametrize("kind", BACKENDS)
 def test_the_seed_decides(cached, tmp_path, kind):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train_run(cached, tmp_path / name, kind=kind, seed=seed)
+        train_run(cached, tmp_path / name, kind=kind, seed=seed, validate_every=6)
 
     a, b, c = (read_checkpoint(tmp_path / name).weights for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)

@@ -3,9 +3,9 @@
 Everything random follows from the seed and the step, and the state is kept at each
 validation, so a training that was killed ends in the same weights as one that was not.
 
-Source: the published training code of UniPool (Kim et al., arXiv 2409.07770 v1): Adam,
-one-cycle learning rate with its momentum cycle, gradient clip; of the
-validations the one of lowest EER is kept, of equals the later.
+Source: the published training code of UniPool (Kim et al., arXiv 2409.07770 v1):
+gradient clip; of the validations the one of lowest EER is kept, of equals the later.
+Optimizer and learning rate are by default its own, Adam and one cycle.
 """
 
 import json
@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from unipool.metrics import SortedTrials, eer
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
 from unipool.splits import Memory, SplitCache
-from unipool.training import Trainee, Training
+from unipool.trainee import Trainee
+from unipool.training import Training
 from unipool.trials import TrialList, read_trial_list
 
 logger = logging.getLogger(__name__)
@@ -220,8 +222,10 @@ def _loop(
             if not trainee.history:
                 last = 0
             losses = []
-            for batch in sampler.batches(trainee.step, last):
-                losses.append(trainee.update(batch))
+            each = training.accumulate
+            batches = sampler.batches(trainee.step * each, last * each)
+            for _ in range(trainee.step, last):
+                losses.append(trainee.update(islice(batches, each)))
                 bar.set_postfix_str(
                     f"loss {losses[-1]:.3f}, lr {trainee.learning_rate:.1e}", False
                 )

@@ -1,23 +1,24 @@
-"""One training: its settings, what changes in it, and one step of it."""
+"""The settings of a training."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import nn
-from torch.optim import Adam
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from unipool.batches import CropBatch
 from unipool.losses import LOSSES, AAMSoftmax
 from unipool.masking import MASKINGS, Masked
+from unipool.optimizers import OPTIMIZERS
+from unipool.schedules import SCHEDULES
 
 LEAST = {
     "steps": 0,
     "batch_size": 2,  # batch norm needs two
+    "accumulate": 1,
     "crop_seconds": 1e-3,
     "learning_rate": 0,
     "gradient_clip": 1e-6,
@@ -38,13 +39,18 @@ class Training:
         steps: updates; with 0 the backend stays as it was initialised.
         batch_size: crops in a batch.
         crop_seconds: length of a crop.
-        learning_rate: the highest of the one-cycle schedule, which begins at 1/25 of
-            it and ends at 1/250,000.
-        warmup_fraction: share of the steps in which the learning rate rises.
+        learning_rate: the highest of the schedule.
         gradient_clip: largest norm of the gradient of all parameters together.
         validate_every: steps between two validations, at which the state is kept.
         loss: name in ``LOSSES``.
         loss_options: keyword arguments of that loss.
+        optimizer: name in ``OPTIMIZERS``.
+        optimizer_options: keyword arguments of that optimizer.
+        schedule: of the learning rate; name in ``SCHEDULES``.
+        schedule_options: keyword arguments of that schedule.
+        accumulate: batches in an update; the loss is their mean.
+        precision: of the backend's forward pass; parameters, loss and validation are
+            float32.
         margin_ramp: share of the steps in which the loss's margin rises from 0, along a
             logarithm, as in the published code of LAP; with 0 it applies at once.
         masking: what is hidden of the states: names in ``MASKINGS``, with their
@@ -58,11 +64,16 @@ class Training:
     batch_size: int
     crop_seconds: float
     learning_rate: float
-    warmup_fraction: float
     gradient_clip: float
     validate_every: int
     loss: str
     loss_options: dict[str, Any]
+    optimizer: str = "adam"
+    optimizer_options: dict[str, Any] = field(default_factory=dict)
+    schedule: str = "one-cycle"
+    schedule_options: dict[str, Any] = field(default_factory=dict)
+    accumulate: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
     margin_ramp: float = 0.0
     masking: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -71,19 +82,16 @@ class Training:
             value = getattr(self, name)
             if not value >= least:
                 raise ValueError(f"{name}: is {value}, must be at least {least}")
-        warmup_steps = self.warmup_fraction * self.steps
-        if not 0 < self.warmup_fraction < 1 or (self.steps and warmup_steps <= 1):
-            raise ValueError(
-                f"warmup_fraction: is {self.warmup_fraction}, must lie between 0 and 1"
-                f" and make more than 1 of the {self.steps} steps"
-            )
         if not 0 <= self.margin_ramp <= 1:
             raise ValueError(f"margin_ramp: is {self.margin_ramp}, must be 0 to 1")
-        self.maskings()
-        try:
+        with _under("optimizer_options."):
+            optimizer = OPTIMIZERS[self.optimizer](**self.optimizer_options)
+        with _under("schedule_options."):
+            schedule = SCHEDULES[self.schedule](**self.schedule_options)
+            schedule.check(self.steps, has_momentum=optimizer.has_momentum)
+        with _under("loss_options: "):
             self.make_loss(self.loss_options.get("num_heads", 1), num_speakers=2)
-        except ValueError as error:
-            raise ValueError(f"loss_options: {error}") from error
+        self.maskings()
 
     def make_loss(self, embedding_size: int, num_speakers: int) -> AAMSoftmax:
         """Build the loss.
@@ -93,6 +101,17 @@ class Training:
         """
         return LOSSES[self.loss](embedding_size, num_speakers, **self.loss_options)
 
+    def make_optimizer(
+        self, backend: list[nn.Parameter], loss: list[nn.Parameter]
+    ) -> Optimizer:
+        """Build the optimizer of the backend's and the loss's parameters."""
+        make = OPTIMIZERS[self.optimizer](**self.optimizer_options)
+        return make(backend, loss, self.learning_rate)
+
+    def make_schedule(self, optimizer: Optimizer) -> LRScheduler:
+        """Build what changes the learning rate of an optimizer."""
+        return SCHEDULES[self.schedule](**self.schedule_options)(optimizer, self.steps)
+
     def maskings(self) -> list[Callable[..., Masked]]:
         """Build what hides some of the states.
 
@@ -101,10 +120,8 @@ class Training:
         """
         made = []
         for name, options in self.masking.items():
-            try:
+            with _under(f"masking.{name}."):
                 made.append(MASKINGS[name](**options))
-            except ValueError as error:
-                raise ValueError(f"masking.{name}.{error}") from error
         return made
 
     def margin_share(self, step: int) -> float:
@@ -116,116 +133,10 @@ class Training:
         return 1 - math.log(place) / math.log(RAMP_BEGIN)
 
 
-STATEFUL = ("backend", "loss", "optimizer", "schedule")
-PLAIN = ("step", "seconds", "learning_rate", "best", "history")
-"""What a trainee consists of: parts that have a state, and values that are one."""
-
-
-class Trainee:
-    """A backend in training: all that changes from step to step.
-
-    Args:
-        backend: takes hidden states and mask.
-        loss: takes its embeddings and labels.
-        training: the settings.
-        seed: of dropout.
-        device: where to compute.
-
-    Attributes:
-        step: updates done.
-        seconds: time they took, validations included.
-        learning_rate: of the last update; NaN before the first.
-        best: weights of the best validation so far.
-        history: a row for each validation.
-    """
-
-    def __init__(
-        self,
-        backend: nn.Module,
-        loss: AAMSoftmax,
-        training: Training,
-        *,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self.backend, self.loss = backend.to(device), loss.to(device)
-        self.parameters = [*self.backend.parameters(), *self.loss.parameters()]
-        self.optimizer = Adam(self.parameters, lr=training.learning_rate)
-        self.schedule = OneCycleLR(
-            self.optimizer,
-            max_lr=training.learning_rate,
-            total_steps=max(training.steps, 1),
-            pct_start=training.warmup_fraction,
-        )
-        self.training, self.seed, self.device = training, seed, device
-        self.maskings = training.maskings()
-        self.step = 0
-        self.seconds = 0.0
-        self.learning_rate = math.nan
-        self.best: dict[str, torch.Tensor] = {}
-        self.history: list[dict[str, float]] = []
-
-    def update(self, batch: CropBatch) -> float:
-        """Take one step, give the loss before it.
-
-        Raises:
-            ValueError: when the loss is not finite.
-        """
-        torch.manual_seed(self._seed_of_step())
-        states = batch.hidden_states.to(self.device)
-        mask = torch.ones(
-            (states.shape[0], states.shape[2]), dtype=torch.bool, device=self.device
-        )
-        for hide in self.maskings:
-            states, mask = hide(states, mask)
-        self.loss.margin_share = self.training.margin_share(self.step)
-        loss = self.loss(self.backend(states, mask), batch.labels.to(self.device))
-        value = float(loss.item())
-        if not math.isfinite(value):
-            raise ValueError(
-                f"the loss is {value} at step {self.step}; lower train.learning_rate"
-                f" ({self.training.learning_rate}) or train.gradient_clip"
-                f" ({self.training.gradient_clip})"
-            )
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.training.gradient_clip)
-        self.optimizer.step()
-        self.learning_rate = float(self.schedule.get_last_lr()[0])
-        self.schedule.step()
-        self.step += 1
-        return value
-
-    def add_validation(self, mean_loss: float, valid_eer: float) -> None:
-        """Add a row to the history; remember the weights if none were better."""
-        lowest = min((row["valid_eer"] for row in self.history), default=math.inf)
-        if valid_eer <= lowest:
-            self.best = {
-                name: tensor.detach().cpu().clone()
-                for name, tensor in self.backend.state_dict().items()
-            }
-        self.history.append(
-            {
-                "step": self.step,
-                "loss": mean_loss,
-                "learning_rate": self.learning_rate,
-                "valid_eer": valid_eer,
-            }
-        )
-
-    def state(self) -> dict[str, Any]:
-        """Give all of it as tensors and plain values."""
-        stateful = {name: getattr(self, name).state_dict() for name in STATEFUL}
-        return stateful | {name: getattr(self, name) for name in PLAIN}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Become what ``state`` gave."""
-        for name in STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
-        for name in PLAIN:
-            setattr(self, name, state[name])
-
-    def _seed_of_step(self) -> int:
-        return int(
-            np.random.SeedSequence([self.seed, 2, self.step]).generate_state(1)[0]
-        )
+@contextmanager
+def _under(key: str) -> Iterator[None]:
+    """Put the key before what an error says."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{key}{error}") from error

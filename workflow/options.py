@@ -101,15 +101,25 @@ def _fit_features(where: str, entry: dict[str, Any]) -> Iterator[str]:
 
 
 def _fit_named(where: str, training: dict[str, Any]) -> Iterator[str]:
-    """Hold the loss and the maskings of a training against what they are for."""
+    """Hold what a training names against what it is for."""
     from unipool.losses import LOSSES
     from unipool.masking import MASKINGS
+    from unipool.optimizers import OPTIMIZERS
+    from unipool.schedules import SCHEDULES
+    from unipool.training import Training
 
-    loss = training["loss"]
-    if loss not in LOSSES:
-        yield f"{where}.loss: unknown {loss!r}; {suggest(loss, list(LOSSES))}"
-    else:
-        yield from _fit(f"{where}.loss_options", training["loss_options"], LOSSES[loss])
+    parts: dict[str, dict[str, Callable[..., Any]]] = {
+        "loss": dict(LOSSES),
+        "optimizer": dict(OPTIMIZERS),
+        "schedule": dict(SCHEDULES),
+    }
+    for part, known in parts.items():
+        name = training.get(part, getattr(Training, part, None))
+        key = f"{part}_options"
+        if name not in known:
+            yield f"{where}.{part}: unknown {name!r}; {suggest(name, list(known))}"
+            continue
+        yield from _fit(f"{where}.{key}", training.get(key, {}), known[name])
     for name, options in training.get("masking", {}).items():
         if name not in MASKINGS:
             yield f"{where}.masking: unknown {name!r}; {suggest(name, list(MASKINGS))}"
