@@ -13,7 +13,7 @@ from conftest import BACKBONE, TINY, voice
 from safetensors.torch import load_file, save_file
 
 from unipool.audio import read_audio
-from unipool.backbone import Encoder
+from unipool.backbone import Encoder, load_backbone
 from unipool.cache import PartSet, open_cache
 from unipool.extract import extract
 from unipool.fetch import fetch_backbone
@@ -441,3 +441,62 @@ def test_a_segment_that_starts_elsewhere_is_another(project):
         shutil.rmtree(project / "cache")
         run(project)
         opened(project)
+
+
+FEATURES = {
+    "log-mel": ({}, 400),
+    "mfcc": ({"num_coefficients": 24, "normalize": "none"}, 257),
+    "waveform": ({}, 160),
+}
+"""Options, and the samples of one frame."""
+
+
+@pytest.fixture(params=FEATURES)
+def of_features(request, tmp_path):
+    """Fetch features, and write ragged, 8 kHz, silent and very short audio."""
+    options, smallest = FEATURES[request.param]
+    fetch_backbone(
+        folder=tmp_path / "backbone",
+        features=request.param,
+        options=options,
+        **BACKBONE,
+    )
+    audio = {
+        "ragged": (voice(0, 0, seconds=1.2)[:17_777], 16_000),
+        "long": (voice(1, 0, seconds=90), 16_000),
+        "8 kHz": (voice(2, 0, seconds=0.8, rate=8000), 8000),
+        "silence": (np.zeros(8000, np.float32), 16_000),
+        "one frame": (voice(3, 0, seconds=1)[:smallest], 16_000),
+    }
+    rows = []
+    for name, (samples, rate) in audio.items():
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, samples, rate)
+        rows.append((name, "s", "train", str(path), len(samples) / rate))
+    columns = ["utterance", "speaker", "split", "path", "seconds"]
+    write_manifest(pd.DataFrame(rows, columns=columns), tmp_path / "m.csv")
+    return tmp_path
+
+
+def test_features_are_cached_as_they_are_computed(of_features):
+    backbone = load_backbone(of_features / "backbone", torch.device("cpu"))
+
+    run(of_features)
+
+    cache = opened(of_features)
+    assert cache.layers == [0]
+    assert cache.frame_shift == 0.01
+    for i, name in enumerate(cache.utterances):
+        wave = read_audio(of_features / f"{name}.wav")
+        (expected,) = backbone.hidden_states([wave], dtype=torch.float16)
+        assert torch.equal(cache.read(i), expected)
+        assert cache.num_frames[i] == backbone.num_frames(len(wave)) > 0
+
+
+def test_audio_too_short_for_a_frame_of_features_is_named(of_features):
+    manifest = pd.read_csv(of_features / "m.csv")
+    manifest.loc[4, "seconds"] -= 1 / 16_000
+    write_manifest(manifest, of_features / "m.csv")
+
+    with pytest.raises(ValueError, match=r"utterance one frame lasts .* needs 0\.0"):
+        run(of_features)
