@@ -1,7 +1,7 @@
 """Acoustic features, and the waveform itself, as backbones of one layer.
 
 A frame lasts 10 ms and nothing is trained. An utterance is never divided, since what
-normalises it is the whole of it; a recording of an hour takes about 1 GB on the way.
+normalises it is the whole of it; an hour takes 0.6 GB beside its samples.
 """
 
 import inspect
