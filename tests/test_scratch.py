@@ -252,9 +252,18 @@ def test_the_edges_of_sinc_filters_begin_at_equal_steps_of_the_mel_scale():
     assert steps.max().item() == pytest.approx(steps.min().item(), rel=1e-3)
 
 
-@pytest.mark.parametrize(("low", "band"), [(1e5, 10.0), (-100.0, -1e5), (0.0, 0.0)])
-def test_a_sinc_filter_that_was_learned_too_far_stays_a_filter(low, band):
-    filters = SincFilters(1, 251)
+@pytest.mark.parametrize(
+    ("low", "band", "inside", "outside"),
+    [
+        (1e5, 10.0, 7975.0, 4000.0),
+        (-100.0, -1e5, 4000.0, 0.0),
+        (0.0, 0.0, 75.0, 4000.0),
+    ],
+)
+def test_a_sinc_filter_that_was_learned_too_far_stays_a_filter(
+    low, band, inside, outside
+):
+    filters = SincFilters(1, 251).double()
     with torch.no_grad():
         filters.low_hz.fill_(low)
         filters.band_hz.fill_(band)
@@ -264,6 +273,9 @@ def test_a_sinc_filter_that_was_learned_too_far_stays_a_filter(low, band):
 
     assert kernel.isfinite().all()
     assert kernel[0, 125].item() == pytest.approx(1)
+    gains = decibels(kernel[0].detach(), [inside, outside]).tolist()
+    assert gains[0] > -1
+    assert gains[1] < -45
     assert filters.low_hz.grad.isfinite().all()
 
 
