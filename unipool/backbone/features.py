@@ -107,7 +107,13 @@ def normalised(
 
 
 def options_of(kind: type[Features], given: dict[str, Any]) -> dict[str, Any]:
-    """Give all options of a kind: those that are given, and defaults."""
+    """Give all options of a kind: those that are given, and defaults.
+
+    A number is spelt as its default is, so that 20 and 20.0 Hz are one.
+    """
     parameters = inspect.signature(kind).parameters.values()
     known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    return known | given
+    return known | {
+        name: float(value) if isinstance(known[name], float) else value
+        for name, value in given.items()
+    }
