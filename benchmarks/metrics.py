@@ -15,8 +15,7 @@ import pandas as pd
 
 from unipool.bootstrap import draw_speakers
 from unipool.calibration import fit_calibration
-from unipool.intervals import around
-from unipool.measuring import is_rate, measurements_of, values_by_name
+from unipool.measuring import interval_of, measurements_of, values_by_name
 from unipool.metrics import SortedTrials, act_dcf, cllr, eer, min_cllr, min_dcf
 
 OF_ORDER = {
@@ -108,8 +107,8 @@ def show_coverage(num_lists: int) -> None:
             )
             draws = pd.concat(drawn, axis=1)
             for name, value in values_by_name(measurements).items():
-                low, high = around(
-                    value, draws[name].to_numpy(), speakers, bounded=is_rate(name)
+                _, low, high = interval_of(
+                    name, np.array([value]), draws[name].to_numpy()[:, None], speakers
                 )
                 covered[name] += low <= truth[name] <= high
         cells = [f"{truth[n]:.3f} {100 * covered[n] / num_lists:5.1f} %" for n in names]

@@ -17,14 +17,14 @@ from stage import BATCH, Stage
 from unipool.backends import BACKENDS
 from unipool.cache import Cache
 from unipool.splits import Memory
-from unipool.training import Trainee, Training
+from unipool.trainee import Trainee
+from unipool.training import Training
 
 TRAINING = Training(
     steps=1000,
     batch_size=BATCH,
     crop_seconds=3.0,
     learning_rate=1e-3,
-    warmup_fraction=0.1,
     gradient_clip=5.0,
     validate_every=1000,
     loss="aam-softmax",
@@ -44,7 +44,7 @@ def waiting_share(stage: Stage, cache: Cache, kind: str, steps: int) -> float:
             began, waited = time.perf_counter(), 0.0
         else:
             waited += time.perf_counter() - asked
-        trainee.update(batch)
+        trainee.update([batch])
         if device.type == "cuda":
             torch.cuda.synchronize()
         asked = time.perf_counter()

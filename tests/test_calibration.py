@@ -48,6 +48,20 @@ def test_a_feature_that_never_changes_changes_nothing():
     assert with_it.llr(beside) == pytest.approx(alone.llr(scores[:, None]), abs=1e-6)
 
 
+@pytest.mark.parametrize("constant", [0.0, 0.1, np.log(3.0), 1e4])
+def test_what_did_not_change_on_validation_has_no_part_in_the_test(constant):
+    """The mean of many equal numbers differs from them by rounding."""
+    scores, targets = gaussian_scores(999)
+    fitted = fit_calibration(
+        np.stack([scores, np.full(999, constant)], axis=1), targets
+    )
+
+    elsewhere = np.array([[0.5, constant], [0.5, constant + 2]])
+
+    one, other = fitted.llr(elsewhere)
+    assert one == other
+
+
 def test_one_class_alone_is_an_error():
     with pytest.raises(ValueError, match="3 target and 0 non-target trials"):
         fit_calibration(np.zeros((3, 1)), np.ones(3, dtype=bool))

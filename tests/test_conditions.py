@@ -30,10 +30,10 @@ def test_many_numbers_are_cut_at_their_quartiles():
     found = values_of(pd.Series([*seconds.astype(str), ""]))
 
     assert list(found.categories) == [
-        "0.10-2.58",
-        "2.58-5.05",
-        "5.05-7.53",
-        "7.53-10.00",
+        "0.10-2.60",
+        "2.60-5.10",
+        "5.10-7.60",
+        "7.60-10.00",
         "(not known)",
     ]
     assert np.bincount(found.codes).tolist() == [25, 25, 25, 25, 1]
@@ -71,3 +71,14 @@ def test_a_column_of_names_is_left_out_and_told(caplog):
     assert order == []
     assert all(pd.isna(value) for value in values)
     assert "column: 51 different values, more than 50" in caplog.text
+
+
+def test_no_band_is_empty_where_values_lie_in_heaps():
+    numbers = np.concatenate(
+        [np.arange(100) / 100, np.full(150, 2.0), 3 + np.arange(150) / 100]
+    )
+
+    values = values_of(pd.Series(numbers, name="seconds"))
+
+    assert (values.value_counts() > 0).all()
+    assert values.value_counts().sum() == 400

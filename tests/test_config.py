@@ -180,6 +180,11 @@ def test_the_shipped_config_has_none():
             "scorings.norm.options.top: is 0",
         ),
         (
+            "scorings",
+            {"norm": {"kind": "as-norm", "options": {"top": 3.0}}},
+            "scorings.norm.options.top: 3.0 is not of type 'integer'; write 3",
+        ),
+        (
             "grid.0.scorings",
             ["cosnie"],
             "grid[0].scorings: 'cosnie' is not defined under scorings; did you mean"

@@ -9,7 +9,6 @@ from unipool.bootstrap import draw_speakers
 from unipool.intervals import (
     around,
     around_mean,
-    difference,
     difference_of_means,
     holm,
 )
@@ -23,6 +22,15 @@ def intervals(trials, speakers, *, draws=200, seed=0, metrics=METRICS):
         name: around(metric(scored.error_rates()), drawn[name].to_numpy(), speakers)
         for name, metric in metrics.items()
     }
+
+
+def difference(value, drawn, num_speakers):
+    """Compare a system with one that has no error, on any draw."""
+    none, without = np.zeros(1), np.zeros((len(drawn), 1))
+    found = difference_of_means(
+        none, without, np.array([value]), drawn[:, None], num_speakers
+    )
+    return found[1:]
 
 
 def test_an_interval_holds_its_value():
@@ -139,7 +147,10 @@ def test_a_system_is_no_other_than_itself():
     differences = (other["eer"] - one["eer"]).to_numpy()
 
     assert not differences.any()
-    assert difference(0.0, differences, 12) == (0, 0, 1)
+    eers = (drawn["eer"].to_numpy()[:, None] for drawn in (one, other))
+    of_a, of_b = eers
+    value = np.array([0.2])
+    assert difference_of_means(value, of_a, value, of_b, 12) == (0, 0, 0, 1)
 
 
 def test_a_difference_far_from_its_spread_is_improbable():
@@ -212,3 +223,38 @@ def test_holm_finds_a_falsehood_in_one_of_twenty_families():
         found += (holm(p_values) < 0.05).any()
 
     assert 25 <= found <= 75
+
+
+def test_one_seed_against_several_is_not_surer_than_these_are():
+    """With no real difference, a twentieth of the comparisons finds one."""
+    generator = np.random.default_rng(0)
+    finds = 0
+    for _ in range(400):
+        draws = generator.normal(0, 0.002, size=(60, 1))
+        one, several = (0.1 + 0.01 * generator.normal(size=count) for count in (1, 3))
+        *_, p_value = difference_of_means(
+            one, one + draws, several, several + draws, 40
+        )
+        finds += p_value < 0.05
+
+    assert finds / 400 < 0.08
+
+
+def test_two_systems_without_error_differ_by_no_more_than_luck():
+    same = np.zeros((50, 1))
+
+    value, low, high, p_value = difference_of_means(
+        np.zeros(1), same, np.zeros(1), same, 4
+    )
+
+    assert (value, p_value) == (0, 1)
+    assert low == -high
+    assert high == pytest.approx(1 - 0.025**0.25)
+
+
+def test_a_difference_that_every_draw_has_is_a_sign_test_of_the_speakers():
+    *_, p_value = difference_of_means(
+        np.zeros(1), np.zeros((50, 1)), np.ones(1), np.ones((50, 1)), 4
+    )
+
+    assert p_value == pytest.approx(2 / 2**4)

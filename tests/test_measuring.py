@@ -6,7 +6,7 @@ import pytest
 
 from unipool.as_published import published_eer
 from unipool.comparing import compare
-from unipool.measuring import is_rate, measure, measure_conditions
+from unipool.measuring import interval_of, measure, measure_conditions
 from unipool.metrics import SortedTrials, act_dcf, cllr, eer, eer_star, min_cllr
 
 SPEAKER_OF = pd.Series(
@@ -73,11 +73,17 @@ def test_without_a_threshold_or_ratios_there_is_no_metric_of_them():
     ]
 
 
-def test_costs_may_exceed_one_and_rates_not():
-    assert is_rate("eer")
-    assert is_rate("min_cllr")
-    assert not is_rate("cllr")
-    assert not is_rate("act_dcf_p01")
+def test_an_interval_ends_where_the_metric_does():
+    """A rate at 1, the published cost at 0.01; other costs have no end."""
+    draws = np.random.default_rng(0).uniform(0.5, 1, size=(100, 1))
+
+    def end(name, share=1.0):
+        return interval_of(name, np.array([0.9 * share]), draws * share, 5)[2]
+
+    assert end("eer") == end("min_cllr") == 1
+    assert end("published_min_dcf", 0.01) == pytest.approx(0.01)
+    assert end("cllr") > 1
+    assert end("act_dcf_p01") > 1
 
 
 def test_draws_are_the_same_whatever_the_order_of_the_trials():
@@ -209,7 +215,7 @@ def test_ratios_are_compared_when_all_systems_have_them():
     "change", [lambda t: t[:-3], lambda t: t.assign(target=1 - t["target"])]
 )
 def test_other_trials_are_not_compared(change):
-    with pytest.raises(ValueError, match="trials of the first are not in the second"):
+    with pytest.raises(ValueError, match="compare scores of the same list"):
         compare({"a": scored(), "b": change(scored())}, SPEAKER_OF, draws=2)
 
 

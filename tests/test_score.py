@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,9 @@ def test_the_scores_are_the_cosines_of_the_trials(project, tmp_path):
     assert cell.metrics["num_speakers"] == 15
     assert cell.key == KEY
     assert cell.costs == COSTS | {"score_seconds": cell.costs["score_seconds"]}
-    assert cell.caches == {"c/test": {"extract_seconds": 4.0, "bytes": 100}}
+    # What chose the threshold was read too, and the cohort that was given.
+    assert set(cell.caches) == {"c/train", "c/valid", "c/test"}
+    assert cell.caches["c/test"] == {"extract_seconds": 4.0, "bytes": 100}
     assert cell.versions["trained_with"]["git_commit"] == "abc"
 
 
@@ -290,6 +293,7 @@ def systems(project, tmp_path_factory):
                 files=files_of(made, split),
                 embeddings=made / f"{split}.h5",
                 trials=made / f"{split}.csv",
+                key=KEY | {"backend": name},
             )
         found.append(made)
     manifest = pd.DataFrame(
@@ -338,8 +342,33 @@ def test_a_fusion_costs_what_its_systems_cost(systems, tmp_path):
     assert fused.costs["train_seconds"] == 4.0
     assert fused.costs["train_memory_bytes"] == 1000
     # Both read the same cache, which was made once.
-    assert fused.caches == {"c/test": {"extract_seconds": 4.0, "bytes": 100}}
+    assert set(fused.caches) == {"c/train", "c/valid", "c/test"}
     assert fused.versions["trained_with"] == {"git_commit": "abc", "torch": "2.13"}
+
+
+def test_a_run_that_is_scored_in_two_ways_costs_once(systems, tmp_path):
+    _, (one, _) = systems
+    cells = [files_of(one, "test")] * 2
+    valid = [files_of(one, "valid").scores] * 2
+
+    _, fused = fuse_test(systems, tmp_path, cells=cells, valid_scores=valid)
+
+    assert fused.costs["backend_parameters"] == 10
+    assert fused.costs["train_seconds"] == 2.0
+
+
+def test_versions_that_one_run_does_not_know_are_said_to_be_unknown(systems, tmp_path):
+    _, (one, _) = systems
+    shutil.copytree(one, tmp_path / "older")
+    metrics = files_of(tmp_path / "older").metrics
+    facts = json.loads(metrics.read_text("utf-8"))
+    del facts["versions"]["trained_with"]["torch"]
+    metrics.write_text(json.dumps(facts), "utf-8")
+    cells = [files_of(one), files_of(tmp_path / "older")]
+
+    _, fused = fuse_test(systems, tmp_path / "out", cells=cells)
+
+    assert fused.versions["trained_with"]["torch"] == "2.13, not known"
 
 
 def test_scores_of_other_trials_are_not_fused(systems, tmp_path):

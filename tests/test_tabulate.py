@@ -28,7 +28,8 @@ def write_cell(folder, backbone, backend, seed, *, eer=0.2, **changes):
     facts = {
         "key": key | changes.get("key", {}),
         "metrics": {
-            **{"num_trials": 100, "num_targets": 40, "num_speakers": 30},
+            **{"num_trials": 100, "num_targets": 40},
+            **{"num_speakers": 30, "fewest_speakers": 20},
             **{"eer": eer, "eer_low": eer / 2, "eer_high": 2 * eer},
             **{"cllr": 0.5, "cllr_low": 0.4, "cllr_high": 0.6},
         },
@@ -102,6 +103,29 @@ def test_extraction_is_shared_by_the_runs_that_used_the_same_cache(tmp_path):
     assert (table.loc["b", "extract_seconds_shared"] == 12.0).all()
     assert (table["extract_seconds"] == 12.0).all()
     assert (table["cache_bytes"] == 2048).all()
+
+
+def test_a_fusion_takes_no_share_of_the_extraction_from_its_runs(tmp_path):
+    cache = {"a/demo/test/full": {"extract_seconds": 12.0, "bytes": 2048}}
+    fused = {"key": {"backbone": "fused", "scoring": "fused"}, "caches": cache}
+    metrics = [
+        write_cell(tmp_path, "a", "y", 0),
+        write_cell(tmp_path, "a", "z", 0),
+        write_cell(tmp_path, "b", "both", 0, **fused),
+    ]
+
+    table = tables_of(tmp_path, metrics)["table"]
+
+    assert (table["extract_seconds_shared"] == 6.0).all()
+
+
+def test_systems_have_the_intervals_of_their_cells(tmp_path):
+    """Both by the speakers of the class that has fewer of them."""
+    metrics = [write_cell(tmp_path, "a", "y", 0, eer=0.0)]
+
+    systems = tables_of(tmp_path, metrics)["systems"]
+
+    assert systems["eer_high"][0] == pytest.approx(1 - 0.025 ** (1 / 20))
 
 
 def test_seeds_are_averaged_with_their_standard_deviation(tmp_path):

@@ -20,6 +20,9 @@ from sklearn.linear_model import LogisticRegression
 
 Features = Float64[np.ndarray, "K F"]
 
+LEAST_CHANGE = 1e-6
+"""Of a feature, relative to its mean: less is rounding."""
+
 
 class Calibration(NamedTuple):
     """A fitted regression: features are standardised, weighted and summed."""
@@ -56,12 +59,13 @@ def fit_calibration(features: Features, targets: Bool[np.ndarray, " K"]) -> Cali
             " to calibrate with; at least one of each is needed"
         )
     mean, scale = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)  # what never changes has no weight
+    # What never changes here has no weight, however much it may change elsewhere.
+    changes = scale > LEAST_CHANGE * np.maximum(np.abs(mean), LEAST_CHANGE)
     regression = LogisticRegression(class_weight="balanced", tol=1e-8, max_iter=1000)
-    regression.fit((features - mean) / scale, targets)
-    return Calibration(
-        mean, scale, regression.coef_[0], float(regression.intercept_[0])
-    )
+    scale = np.where(changes, scale, 1.0)
+    regression.fit(np.where(changes, (features - mean) / scale, 0), targets)
+    weights = np.where(changes, regression.coef_[0], 0.0)
+    return Calibration(mean, scale, weights, float(regression.intercept_[0]))
 
 
 def quality_features(

@@ -28,6 +28,12 @@ KEY = ("corpus", "view", "backbone", "backend", "scoring", "seed", "trials")
 """What a cell is called by; all but ``seed`` and ``trials`` name a system."""
 
 
+RUN = ("corpus", "view", "backbone", "backend", "seed")
+"""What a run is called by: the training that a cell is of."""
+
+FUSED = "fused"
+"""In place of the backbone and of the scoring, of a fusion of several runs."""
+
 DURATION = "shorter_seconds"
 """The condition that is added: duration of the shorter side of a trial."""
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from unipool.bootstrap import draw_speakers, fewest_speakers
-from unipool.intervals import difference, holm
+from unipool.intervals import difference_of_means, holm
 from unipool.measuring import (
     DRAWS,
     P_TARGETS,
@@ -63,9 +64,14 @@ def compare(
             zip(systems, values, frames, strict=True), 2
         ):
             one, other = value[metric], value_b[metric]
-            of_draws = (frame_b[metric] - frame[metric]).to_numpy()
-            tested = difference(other - one, of_draws, fewest)
-            rows.append((metric, name, name_b, one, other, other - one, *tested))
+            tested = difference_of_means(
+                np.array([one]),
+                frame[metric].to_numpy()[:, None],
+                np.array([other]),
+                frame_b[metric].to_numpy()[:, None],
+                fewest,
+            )
+            rows.append((metric, name, name_b, one, other, *tested))
     columns = "metric first second first_value second_value difference low high p_value"
     table = pd.DataFrame(rows, columns=columns.split())
     corrected = table.groupby("metric")["p_value"].transform(
@@ -77,6 +83,17 @@ def compare(
 def _in_order_of(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Give the second's trials as the first has them."""
     key = ["enrolment", "test"]
+    if len(first) != len(second):
+        raise ValueError(
+            f"{len(first)} trials of the first and {len(second)} of the second; compare"
+            " scores of the same list"
+        )
+    twice = second.drop_duplicates([*key, "score"]).duplicated(key)
+    if twice.any():
+        one = second.loc[twice.index[twice.to_numpy()][0]]
+        raise ValueError(
+            f"{one['enrolment']} {one['test']} has two scores; score each trial once"
+        )
     ordered = first[key].merge(second.drop_duplicates(key), on=key, how="left")
     lacking = ordered["score"].isna() | (
         ordered["target"].to_numpy() != first["target"].to_numpy()

@@ -60,7 +60,9 @@ def values_of(column: pd.Series) -> pd.Categorical:
 
 def _bands(numbers: Float64[np.ndarray, " N"]) -> tuple[list[str], list[str]]:
     """Cut at the quartiles; give the bands' names, and that of each number."""
-    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, NUM_BANDS + 1)))
+    # Quartiles that are numbers of the list, so no band is empty.
+    shares = np.linspace(0, 1, NUM_BANDS + 1)
+    edges = np.unique(np.quantile(numbers, shares, method="higher"))
     between = " to " if edges[0] < 0 else "-"
     decimals = 0 if (numbers == numbers.round()).all() else 2
     names = [f"{edge:.{decimals}f}" for edge in edges]

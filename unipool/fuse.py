@@ -10,6 +10,8 @@ from jaxtyping import Float64
 
 from unipool.calibration import fit_calibration
 from unipool.cell import (
+    RUN,
+    Cell,
     CellFiles,
     known_of,
     read_cell,
@@ -34,7 +36,7 @@ def fuse(
     """Weigh the systems' scores by logistic regression on the validation trials.
 
     The fused score is the log-likelihood ratio. Its costs are those of all systems
-    together, a cache that they share counted once.
+    together, a run or a cache that they share counted once.
 
     Args:
         cells: of the systems, all of the same trial list.
@@ -77,7 +79,7 @@ def fuse(
         published=False,  # there the score is a cosine
         draws=draws,
         key=key,
-        costs=_costs([one.costs for one in members], seconds),
+        costs=_costs(members, seconds),
         caches=caches,
         trained_with=_common([one.versions["trained_with"] for one in members]),
     )
@@ -99,23 +101,25 @@ def _side_by_side(
     return scores, tables[0]
 
 
-def _costs(
-    costs: list[dict[str, float | None]], seconds: float
-) -> dict[str, float | None]:
-    """Add up; of the memory, which was not needed at once, take the largest."""
+def _costs(members: list[Cell], seconds: float) -> dict[str, float | None]:
+    """Add up what each run cost once, and each scoring; take the largest memory."""
+    of_runs = {tuple(one.key[name] for name in RUN): one.costs for one in members}
     summed: dict[str, float | None] = {}
-    for name in costs[0]:
-        known = [value for one in costs if (value := one[name]) is not None]
+    for name in members[0].costs:
+        of_scorings = name == "score_seconds"
+        costs = [one.costs for one in members] if of_scorings else [*of_runs.values()]
+        known = [value for one in costs if (value := one.get(name)) is not None]
         whole = max(known) if name.endswith("_bytes") and known else sum(known)
         summed[name] = whole if len(known) == len(costs) else None
-    if summed["score_seconds"] is not None:
-        summed["score_seconds"] = round(summed["score_seconds"] + seconds, 3)
+    if (of_members := summed["score_seconds"]) is not None:
+        summed["score_seconds"] = round(of_members + seconds, 3)
     return summed
 
 
 def _common(trained_with: list[dict[str, str]]) -> dict[str, str]:
     """Give each version, and all of them where the systems' differ."""
+    names = dict.fromkeys(name for one in trained_with for name in one)
     return {
-        name: ", ".join(sorted({one[name] for one in trained_with}))
-        for name in trained_with[0]
+        name: ", ".join(sorted({one.get(name, "not known") for one in trained_with}))
+        for name in names
     }

@@ -66,7 +66,7 @@ def around_mean(
     drawn = draws.mean(axis=1)
     if len(draws) < 2:
         return mean, np.nan, np.nan
-    lucky = 1 - ((1 - CONFIDENCE) / 2) ** (1 / num_speakers)
+    lucky = _lucky(num_speakers)
     if mean == 0:
         return mean, 0.0, lucky
     if mean == 1 and (drawn == 1).all():
@@ -76,27 +76,6 @@ def around_mean(
     middle = 2 * mean**POWER - float(np.mean(drawn**POWER))
     low, high = (max(middle + half * sign, 0.0) ** (1 / POWER) for sign in (-1, 1))
     return mean, min(low, mean), max(min(high, 1.0) if bounded else high, mean)
-
-
-def difference(
-    value: float, drawn: Float64[np.ndarray, " draws"], num_speakers: int
-) -> tuple[float, float, float]:
-    """Give the 95 % interval of a difference of two systems, and its p-value.
-
-    Args:
-        value: of the difference.
-        drawn: it, on draws of the speakers.
-        num_speakers: that were drawn from.
-
-    Returns:
-        Both ends, and how probable so large a difference would be, either way, if there
-        were none; NaN without draws.
-    """
-    none, no_draws = np.zeros(1), np.zeros((len(drawn), 1))
-    _, low, high, p_value = difference_of_means(
-        none, no_draws, np.array([value]), drawn[:, None], num_speakers
-    )
-    return low, high, p_value
 
 
 def difference_of_means(
@@ -109,8 +88,10 @@ def difference_of_means(
     """Compare the means of a metric over the seeds of two systems.
 
     The squared standard error is the variance of the difference of both means over the
-    draws, plus, of each system, that of its seeds divided by their number. With one
-    seed each it is ``difference``.
+    draws, plus, of each system, that of its seeds divided by their number. A single
+    seed against several is taken to vary as they do. Where no draw differs from
+    another, the interval is as wide as for a system without error, and the p-value that
+    of a sign test over the speakers.
 
     Args:
         values_a: of the first system, for each seed.
@@ -127,14 +108,12 @@ def difference_of_means(
     if len(draws_a) < 2:
         return value, np.nan, np.nan, np.nan
     of_speakers = float(np.var(draws_b.mean(axis=1) - draws_a.mean(axis=1)))
-    parts = [
-        (of_speakers, num_speakers - 1),
-        *_variance_of_mean(values_a),
-        *_variance_of_mean(values_b),
-    ]
+    parts = [(of_speakers, num_speakers - 1), *_variance_of_seeds(values_a, values_b)]
     error, freedom = _standard_error(parts)
-    if error == 0:
-        return value, value, value, float(value == 0)
+    if error == 0:  # Of one and the same system, this is certain; else it is luck.
+        lucky = 0.0 if np.ptp(draws_a) > 0 else _lucky(num_speakers)
+        p_value = 1.0 if value == 0 else 2 * 0.5**num_speakers
+        return value, value - lucky, value + lucky, p_value
     half = _half(parts)
     p_value = 2 * float(student.sf(abs(value) / error, freedom))
     return value, value - half, value + half, p_value
@@ -157,6 +136,22 @@ def holm(p_values: Float64[np.ndarray, " P"]) -> Float64[np.ndarray, " P"]:
     multiplied = np.maximum.accumulate(times * p_values[rising])
     corrected[rising] = np.minimum(multiplied, 1)
     return corrected
+
+
+def _lucky(num_speakers: int) -> float:
+    """Give the rate at which so many speakers without error would be too lucky."""
+    return 1 - ((1 - CONFIDENCE) / 2) ** (1 / num_speakers)
+
+
+def _variance_of_seeds(
+    values_a: Float64[np.ndarray, " seeds_a"], values_b: Float64[np.ndarray, " seeds_b"]
+) -> list[tuple[float, int]]:
+    """Give what the seeds of two systems add to the variance of their difference."""
+    few, many = sorted((values_a, values_b), key=len)
+    if len(few) == 1 < len(many):
+        one_seed = float(np.var(many, ddof=1))
+        return [(one_seed * (1 + 1 / len(many)), len(many) - 1)]
+    return [*_variance_of_mean(values_a), *_variance_of_mean(values_b)]
 
 
 def _variance_of_mean(

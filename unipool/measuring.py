@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from unipool.as_published import (
     published_eer,
@@ -20,7 +20,7 @@ from unipool.bootstrap import (
     fewest_speakers,
 )
 from unipool.conditions import values_of
-from unipool.intervals import around
+from unipool.intervals import around_mean
 from unipool.metrics import (
     SortedTrials,
     act_dcf,
@@ -44,7 +44,8 @@ class Measured(NamedTuple):
     """What was measured of a list of trials.
 
     Args:
-        values: num_trials, num_targets, num_speakers, and each metric by its name; the
+        values: num_trials, num_targets, num_speakers, fewest_speakers (of the class of
+            trials that has fewer), and each metric by its name; the
             ends of its interval have ``_low`` and ``_high`` behind it, and are NaN when
             there are too few speakers.
         draws: a column for each metric, a row for each draw of the speakers. The draws
@@ -95,18 +96,36 @@ def measure(
         "num_trials": len(trials),
         "num_targets": int(trials["target"].sum()),
         "num_speakers": len(np.union1d(enrolment, test)),
+        "fewest_speakers": fewest,
     }
     for name, value in values_by_name(measurements).items():
-        largest = 0.01 if name == "published_min_dcf" else 1.0
-        ends = around(
-            value / largest,
-            drawn[name].to_numpy() / largest,
-            fewest,
-            bounded=is_rate(name),
+        _, low, high = interval_of(
+            name, np.array([value]), drawn[name].to_numpy()[:, None], fewest
         )
-        values[name] = value
-        values[f"{name}_low"], values[f"{name}_high"] = (largest * end for end in ends)
+        values |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return Measured(values, drawn)
+
+
+def interval_of(
+    name: str,
+    values: Float64[np.ndarray, " seeds"],
+    draws: Float64[np.ndarray, "draws seeds"],
+    speakers: int,
+) -> tuple[float, float, float]:
+    """Give the mean of a metric over seeds, and its interval, see ``around_mean``.
+
+    Args:
+        name: of the metric; it tells what the largest value is.
+        values: of each seed.
+        draws: they, on draws of the speakers.
+        speakers: of the class of trials that has fewer, ``fewest_speakers``.
+    """
+    largest = 0.01 if name == "published_min_dcf" else 1.0
+    bounded = not name.startswith(("act_dcf", "cllr"))
+    mean, low, high = around_mean(
+        values / largest, draws / largest, speakers, bounded=bounded
+    )
+    return largest * mean, largest * low, largest * high
 
 
 def measure_conditions(
@@ -147,11 +166,6 @@ def measure_conditions(
             of_part = {"condition": condition, "value": value, "whole_class": whole}
             rows.append(of_part | measured.values)
     return rows
-
-
-def is_rate(name: str) -> bool:
-    """Tell whether a metric lies between 0 and 1, by its name."""
-    return not name.startswith(("act_dcf", "cllr"))
 
 
 def measurements_of(
@@ -199,7 +213,7 @@ def measurements_of(
 
 def _short(p_target: float) -> str:
     """Spell a prior as in the name of a metric: 0.01 is p01."""
-    return "p" + f"{p_target:.10f}".rstrip("0").removeprefix("0.")
+    return "p" + np.format_float_positional(p_target).removeprefix("0.")
 
 
 def values_by_name(measurements: list[Measurement]) -> dict[str, float]:

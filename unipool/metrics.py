@@ -152,6 +152,10 @@ def eer(rates: ErrorRates) -> float:
     return float(p_fa[before] + weight * (p_fa[after] - p_fa[before]))
 
 
+ROUNDING = 1e-12
+"""Rates that differ by less are equal."""
+
+
 def eer_threshold(rates: ErrorRates) -> float:
     """Give the threshold where p_miss and p_fa are nearest to each other.
 
@@ -161,7 +165,7 @@ def eer_threshold(rates: ErrorRates) -> float:
     """
     before, after = _crossing(rates)
     distances = np.abs(rates.p_miss - rates.p_fa)[[before, after]]
-    nearest = before if distances[0] < distances[1] else after
+    nearest = before if distances[0] < distances[1] - ROUNDING else after
     if nearest == len(rates.thresholds) - 1:  # All are accepted.
         return float(rates.thresholds[nearest])
     return float(rates.thresholds[nearest : nearest + 2].mean())

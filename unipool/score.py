@@ -72,42 +72,44 @@ def score(
     """
     content, listed = read_embeddings(embeddings), read_trial_list(trials)
     started = time.monotonic()
+    of_train = None if cohort is None else read_embeddings(cohort)
     scorer = SCORINGS[scoring["kind"]](**scoring["options"]).fit(
-        _read_cohort(cohort), content.num_heads
+        None if of_train is None else Cohort(of_train.embeddings, of_train.speakers),
+        content.num_heads,
     )
     quality = scoring["calibration"] == "quality"
-    valid = _score(
-        scorer,
-        read_embeddings(valid_embeddings),
-        read_trial_list(valid_trials),
-        quality=quality,
-    )
+    of_valid = read_embeddings(valid_embeddings)
+    valid = _score(scorer, of_valid, read_trial_list(valid_trials), quality=quality)
     calibration = fit_calibration(valid.features, valid.targets)
     scored = _score(scorer, content, listed, quality=quality)
     ratios = calibration.llr(scored.features)
     seconds = time.monotonic() - started
     tested = listed.trials.assign(score=ratios if quality else scored.scores)
-    of_valid = calibration.llr(valid.features) if quality else valid.scores
+    chosen_on = calibration.llr(valid.features) if quality else valid.scores
     write_cell(
         files,
         tested.assign(llr=ratios),
         known=_known(content, listed),
-        valid=pd.DataFrame({"target": valid.targets, "score": of_valid}),
+        valid=pd.DataFrame({"target": valid.targets, "score": chosen_on}),
         p_targets=p_targets,
-        published=published and scoring["kind"] == "cosine" and not quality,
+        published=published and _is_plain(scoring),
         draws=draws,
         key=key,
         costs=content.info["costs"] | {"score_seconds": round(seconds, 3)},
-        caches=content.info["caches"],
+        caches={
+            name: cost
+            for one in (of_train, of_valid, content)
+            if one is not None
+            for name, cost in one.info["caches"].items()
+        },
         trained_with=content.info["trained_with"],
     )
 
 
-def _read_cohort(path: Path | None) -> Cohort | None:
-    if path is None:
-        return None
-    content = read_embeddings(path)
-    return Cohort(content.embeddings, content.speakers)
+def _is_plain(scoring: dict[str, Any]) -> bool:
+    """Tell whether the score is the cosine of the embeddings as they are."""
+    plain = scoring["kind"] == "cosine" and not scoring["options"].get("centre")
+    return plain and scoring["calibration"] == "score"
 
 
 def _score(

@@ -1,5 +1,6 @@
 """Scored trials in the files of any toolkit."""
 
+import csv
 import warnings
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def _read_fields(file: Path) -> pd.DataFrame:
             keep_default_na=False,
             index_col=False,
             encoding="utf-8-sig",
+            skipinitialspace=True,
+            quoting=csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE,
         )
     if is_table:
         names = [_name(str(name)) for name in fields]
@@ -129,9 +132,10 @@ def _guess(fields: pd.DataFrame) -> list[str]:
 
 def _labels(values: pd.Series) -> pd.Series | None:
     """Give 1 and 0, or nothing where these are no labels."""
-    for words in LABELS:
-        if values.isin(list(words)).all():
-            return values.map(words).astype(int)
+    spelt = values.str.strip().str.lower()
+    for words in (*LABELS, {"true": 1, "false": 0}):
+        if spelt.isin(list(words)).all():
+            return spelt.map(words).astype(int)
     return None
 
 
@@ -139,7 +143,14 @@ def _with_labels(file: Path, table: pd.DataFrame, trials: Path) -> pd.DataFrame:
     listed = read_published(trials)
     key = ["enrolment", "test"]
     more = [name for name in table if name not in listed]
-    scores = table.drop_duplicates(key, keep="last")[[*key, *more]]
+    scores = table.drop_duplicates(key)[[*key, *more]]
+    differ = table.drop_duplicates([*key, "score"]).duplicated(key)
+    if differ.any():
+        one = table.loc[differ.index[differ.to_numpy()][0]]
+        raise ValueError(
+            f"{file}: {one['enrolment']} {one['test']} has two scores; score each trial"
+            " once"
+        )
     if "score" not in more:
         raise ValueError(f"{trials}: has a column score; name it as the scores")
     joined = listed.merge(scores, on=key, how="left")
@@ -178,6 +189,8 @@ def speakers_of(trials: pd.DataFrame, manifest: Path | None) -> pd.Series:
     if manifest is None:
         names = pd.unique(pd.concat([trials["enrolment"], trials["test"]]))
         return pd.Series(names, index=names)
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{manifest}: no such manifest")
     try:
         table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     except ValueError as error:

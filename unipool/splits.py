@@ -83,11 +83,13 @@ class SplitCache(NamedTuple):
         return cache, pd.concat(rows, ignore_index=True)
 
     def costs(self, cache: Cache) -> dict[str, dict[str, float]]:
-        """Give what it cost, under backbone/corpus/split/view: seconds and bytes."""
-        where = [*self.folder.parts[-3:], "+".join(self.views)]
-        return {
-            "/".join(where): {
-                "extract_seconds": cache.extract_seconds,
-                "bytes": cache.num_bytes,
+        """Give what each view cost, under its path in the cache: seconds, bytes."""
+        parts = cache.costs_of_parts
+        found = {}
+        for place, view in enumerate(self.views):
+            of_view = parts[place * self.num_parts : (place + 1) * self.num_parts]
+            found["/".join([*self.folder.parts[-3:], view])] = {
+                name: sum(part[name] for part in of_view)
+                for name in ("extract_seconds", "bytes")
             }
-        }
+        return found

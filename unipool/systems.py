@@ -9,11 +9,11 @@ import pandas as pd
 from jaxtyping import Float64
 
 from unipool.cell import KEY, Cell
-from unipool.intervals import around_mean, difference_of_means, holm
-from unipool.measuring import is_rate
+from unipool.intervals import difference_of_means, holm
+from unipool.measuring import interval_of
 
 OF_SYSTEM = tuple(name for name in KEY if name != "seed")
-COUNTS = ("num_trials", "num_targets", "num_speakers")
+COUNTS = ("num_trials", "num_targets", "num_speakers", "fewest_speakers")
 
 
 class System(NamedTuple):
@@ -90,11 +90,11 @@ def average(systems: Sequence[System]) -> pd.DataFrame:
         row |= {name: first.metrics[name] for name in COUNTS}
         for metric in first.draws:
             values = system.values(metric)
-            mean, low, high = around_mean(
+            mean, low, high = interval_of(
+                metric,
                 values,
                 system.draws(metric),
-                int(first.metrics["num_speakers"]),
-                bounded=is_rate(metric),
+                int(first.metrics["fewest_speakers"]),
             )
             deviation = float(values.std(ddof=1)) if len(values) > 1 else np.nan
             row |= {metric: mean, f"{metric}_std": deviation}
@@ -124,7 +124,7 @@ def _pairs(systems: Sequence[System]) -> Iterator[tuple[object, ...]]:
     for one, other in combinations(systems, 2):
         if one.key["trials"] != other.key["trials"]:
             continue
-        count = int(one.cells[0].metrics["num_speakers"])
+        count = int(one.cells[0].metrics["fewest_speakers"])
         for metric in one.metrics_with(other):
             first, second = one.values(metric), other.values(metric)
             found = difference_of_means(

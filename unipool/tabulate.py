@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unipool.cell import KEY, Cell, read_cell
+from unipool.cell import FUSED, KEY, RUN, Cell, read_cell
 from unipool.systems import (
     COUNTS,
     OF_SYSTEM,
@@ -26,13 +26,11 @@ COSTS = (
     "train_memory_bytes",
 )
 LEFT_OUT = (
-    *("num_targets", "min_cllr", "act_dcf"),
+    *("num_targets", "fewest_speakers", "min_cllr", "act_dcf"),
     *("embed_seconds", "score_seconds", "cache_bytes"),
 )
 """What the table for reading does without: it is in the others."""
 IN_PERCENT = ("eer", "published_eer")
-RUN = ("corpus", "view", "backbone", "backend", "seed")
-"""What names a run: the training that a cell is of."""
 
 
 def tabulate(
@@ -88,10 +86,11 @@ def tabulate(
 
 def _rows(cells: Sequence[Cell]) -> pd.DataFrame:
     """Give a row for each cell."""
-    users = defaultdict(set)
+    users: defaultdict[str, set[tuple[object, ...]]] = defaultdict(set)
     for cell in cells:
         for cache in cell.caches:
-            users[cache].add(tuple(cell.key[name] for name in RUN))
+            run = tuple(cell.key[name] for name in RUN)
+            users[cache] |= {run} if cell.key["backbone"] != FUSED else set()
     rows = []
     for cell in cells:
         costs = dict.fromkeys(COSTS) | cell.costs
@@ -99,7 +98,8 @@ def _rows(cells: Sequence[Cell]) -> pd.DataFrame:
         costs |= {
             "extract_seconds": sum(one["extract_seconds"] for _, one in of_caches),
             "extract_seconds_shared": sum(
-                one["extract_seconds"] / len(users[name]) for name, one in of_caches
+                one["extract_seconds"] / max(len(users[name]), 1)
+                for name, one in of_caches
             ),
             "cache_bytes": sum(one["bytes"] for _, one in of_caches),
         }

@@ -139,6 +139,9 @@ def _fit(where: str, given: Any, call: Callable[..., Any]) -> Iterator[str]:
         if key not in known:
             yield f"{where}.{key}: unknown key; {suggest(key, list(known))}"
             continue
+        if hints[key] is int and isinstance(value, float):
+            yield f"{where}.{key}: {value} is not of type 'integer'; write {value:.0f}"
+            continue
         schema = _schema_of(hints[key])
         for error in Draft202012Validator(schema).iter_errors(value):
             yield f"{where}.{key}: {error.message}{number_hint(error)}"

@@ -37,7 +37,8 @@ class Cache:
         hidden_size: channels of one hidden state.
         frame_shift: seconds between two frames.
         num_bytes: of all that is kept, in the file and in memory.
-        extract_seconds: what it took to encode them.
+        costs_of_parts: ``extract_seconds``, what it took to encode it, and ``bytes``,
+            of each.
         fingerprints: of the parts.
 
     Raises:
@@ -66,7 +67,10 @@ class Cache:
         self.num_layers, self.hidden_size = len(self.layers), layout.hidden_size
         self.frame_shift = parts[0].facts["frame_shift"]
         self.num_bytes = sum(part.facts["bytes"] for part in parts)
-        self.extract_seconds = sum(part.facts["extract_seconds"] for part in parts)
+        self.costs_of_parts = [
+            {name: part.facts[name] for name in ("extract_seconds", "bytes")}
+            for part in parts
+        ]
         self.fingerprints = [part.facts["fingerprint"] for part in parts]
         self._device = torch.device("cpu")
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

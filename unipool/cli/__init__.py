@@ -193,9 +193,7 @@ def _runs_of_caches() -> Counter[str]:
     """Count the finished runs that were trained with each set of parts."""
     used: Counter[str] = Counter()
     for model in Path("results/runs").glob("*/*/*/*/model.json"):
-        for name in json.loads(model.read_text("utf-8"))["caches"]:
-            *where, views = name.split("/")
-            used.update("/".join((*where, view)) for view in views.split("+"))
+        used.update(json.loads(model.read_text("utf-8"))["caches"].keys())
     return used
 
 

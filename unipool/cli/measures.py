@@ -201,7 +201,7 @@ def _conditions(trials: pd.DataFrame) -> list[str]:
 
 def _named(values: dict[str, Any], resampled: str) -> dict[str, Any]:
     """Leave out a number of speakers that is none."""
-    wrong = set() if resampled == "speakers" else {"num_speakers"}
+    wrong = set() if resampled == "speakers" else {"num_speakers", "fewest_speakers"}
     return {name: value for name, value in values.items() if name not in wrong}
 
 
@@ -218,6 +218,12 @@ def _draw(systems: dict[str, pd.DataFrame], file: Path) -> None:
     save_chart(det_chart(rates), file)
 
 
+def _spell_p(p_value: float) -> str:
+    if np.isnan(p_value):
+        return "-"
+    return f"{p_value:.4f}" if p_value >= 1e-4 else "<0.0001"
+
+
 def _compare(options: argparse.Namespace) -> int:
     from unipool.comparing import compare
 
@@ -227,7 +233,7 @@ def _compare(options: argparse.Namespace) -> int:
     table = compare(scored.systems, scored.speaker_of, **_common(options))
     if not options.json:
         for name in ("p_value", "p_corrected"):
-            table[name] = [f"{p:.4f}" if p >= 1e-4 else "<0.0001" for p in table[name]]
+            table[name] = [_spell_p(p) for p in table[name]]
         say(table.to_string(index=False, float_format="{:.4f}".format))
     elif len(options.scores) == 2:
         pair = table.drop(columns=["first", "second"]).set_index("metric")

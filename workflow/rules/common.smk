@@ -34,9 +34,12 @@ validate(config, str(SCHEMA))  # fills in the defaults
 # checkout, and nothing after a change in the package.
 CORPUS_VERSION = 2
 EXTRACT_VERSION = 3
-TRAIN_VERSION = 3
+TRAIN_VERSION = 4
 EMBED_VERSION = 2
 PROBE_VERSION = 1
+TABLE_VERSION = 1
+MAP_VERSION = 1
+REPORT_VERSION = 1
 SCORE_VERSION = 3
 
 
@@ -337,7 +340,9 @@ def sets_of_grid():
         listed = [config["trials"][name] for name in trials]
         wanted = [(block["train"], "train", block["view"])]
         wanted += [(trials["corpus"], trials["split"], "full") for trials in listed]
-        for backbone in block["backbones"]:
+        members = [m for name in block["fusions"] for m in config["fusions"][name]]
+        encoders = {*block["backbones"], *(member["backbone"] for member in members)}
+        for backbone in sorted(encoders):
             for corpus, split, view in wanted:
                 for name, definition in part_sets(view).items():
                     sets[backbone, corpus, split, name] = dict(

@@ -40,6 +40,7 @@ rule tabulate:
     conda:
         "../envs/unipool.yaml"
     params:
+        version=TABLE_VERSION,
         rows=metrics_of_grid(),
     script:
         "../scripts/tabulate.py"
@@ -101,6 +102,8 @@ rule map_embeddings:
         "benchmarks/map_embeddings/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{corpus}-{split}.tsv"
     conda:
         "../envs/unipool.yaml"
+    params:
+        version=MAP_VERSION,
     script:
         "../scripts/map_embeddings.py"
 
@@ -137,6 +140,7 @@ rule report:
     conda:
         "../envs/unipool.yaml"
     params:
+        version=REPORT_VERSION,
         runs=folders_of_grid(),
         logs="logs",
     script:
