@@ -532,7 +532,7 @@ def test_bad_audio_is_told_without_a_traceback_and_nothing_is_written(tmp_path):
     assert not (tmp_path / "results/corpora/own/utterances.csv").exists()
 
 
-@pytest.mark.parametrize("experiment", ["ablation", "rivals", "scoring"])
+@pytest.mark.parametrize("experiment", ["ablation", "rivals", "scoring", "from-audio"])
 def test_an_experiment_on_the_demo_is_planned(tmp_path, experiment):
     file = ROOT / f"experiments/{experiment}.yaml"
     grid = yaml.safe_load(file.read_text("utf-8"))["grid"]
