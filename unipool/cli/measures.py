@@ -234,6 +234,11 @@ def _compare(options: argparse.Namespace) -> int:
     if not options.json:
         for name in ("p_value", "p_corrected"):
             table[name] = [_spell_p(p) for p in table[name]]
+        numbers = {name: i for i, name in enumerate(scored.systems, start=1)}
+        for name, number in numbers.items():
+            say(f"{number}: {name}")
+        for side in ("first", "second"):
+            table[side] = table[side].map(numbers)
         say(table.to_string(index=False, float_format="{:.4f}".format))
     elif len(options.scores) == 2:
         pair = table.drop(columns=["first", "second"]).set_index("metric")
