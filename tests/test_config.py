@@ -212,6 +212,27 @@ def test_the_shipped_config_has_none():
             " mean 'unipool'?",
         ),
         ("metrics", {"p_targets": [0]}, "metrics.p_targets[0]: 0 is less than or eq"),
+        # A backend that cannot be built on a backbone of the grid.
+        (
+            "backends.unipool.options.layer_pool_heads",
+            7,
+            "backends.unipool.options: on tiny-hubert, layer_pool_heads is 7, it must",
+        ),
+        (
+            "backends.unipool.layers",
+            [1, 9],
+            "backends.unipool.layers: tiny-hubert has no layer 9 in its cache, which",
+        ),
+        (
+            "grid.0.backbones",
+            ["fbank-80"],
+            "backends.unipool.options: on fbank-80, num_layers is 1 and layer 0 is",
+        ),
+        (
+            "backends.last-layer.train",
+            {"loss_options": {"margin": 0.2, "scale": 30.0, "num_heads": 7}},
+            "backends.last-layer.options: on tiny-hubert, num_heads is 7, it must",
+        ),
         # Keys that are missing.
         ("grid.0.seeds", REMOVED, "grid[0].seeds: missing"),
         ("corpora.demo.options.root", REMOVED, "corpora.demo.options.root: missing"),

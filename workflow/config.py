@@ -1,7 +1,8 @@
 """Find what is wrong with config.yaml before any job starts.
 
 The fixed part is in ``schemas/config.schema.yaml``; options of kinds are in
-``options.py``, where audio and lists come from in ``sources.py``.
+``options.py``, what does not go together in ``pairs.py``, where audio and lists come
+from in ``sources.py``.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from workflow.options import number_hint, suggest, wrong_options
+from workflow.pairs import unfit_pairs
 from workflow.sources import unfair_corpora
 
 MEMBER_OF = {"backbone": "backbones", "backend": "backends", "scoring": "scorings"}
@@ -33,6 +35,8 @@ def problems_of(config: dict[str, Any], schema: Path) -> list[str]:
         problems = [*_unknown_names(config)]
     if not problems:
         problems = [*wrong_options(config)]
+    if not problems:
+        problems = [*unfit_pairs(config)]
     return problems
 
 

@@ -94,16 +94,18 @@ class SincNet(nn.Module):
     ) -> Float[Tensor, "B E"]:
         """Embed utterances, whose real frames come first.
 
-        In training, give what the loss sees of the first window instead.
+        In training, give what the loss sees of one window instead, drawn at random.
         """
         samples = rearrange(hidden_states[:, self.layer], "b t d -> b (t d)")
         lengths = mask.sum(dim=1) * self.frame_samples
+        last = (lengths - self.window_samples).clamp(min=0)
         if self.training:
-            start = torch.zeros_like(lengths)
+            # Drawn on the CPU, so that a seed means the same on every device.
+            drawn = torch.rand(len(lengths)).to(last.device)
+            start = (drawn * (last + 1)).long()
             return self.training_head(
                 self.d_vectors(self._cut(samples, lengths, start))
             )
-        last = (lengths - self.window_samples).clamp(min=0)
         embeddings = samples.new_zeros(samples.shape[0], self.embedding_size)
         # One window of each utterance at a time: all would be ten times the memory.
         for i in range(self.num_windows):
