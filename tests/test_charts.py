@@ -1,6 +1,7 @@
 """Charts: what is drawn, and into which files."""
 
 import re
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from unipool.charts import (
     condition_chart,
     det_chart,
     det_curve,
+    difference_chart,
     empty_chart,
     error_chart,
     histogram,
+    layer_chart,
     page_spec,
     save_chart,
     stacked,
@@ -122,6 +125,18 @@ def test_systems_beyond_the_colours_are_left_out_worst_first(tmp_path):
     assert drawn == {str(place) for place in range(4, 12)}
 
 
+def test_systems_of_one_error_are_no_more_than_the_colours(tmp_path):
+    rates = rates_of()
+
+    save_chart(
+        det_chart({f"system {n:02}": rates for n in range(12)}), tmp_path / "d.svg"
+    )
+
+    text = (tmp_path / "d.svg").read_text("utf-8")
+    drawn = set(re.findall(r">system (\d+)</text>", text))
+    assert drawn == {f"{place:02}" for place in range(8)}
+
+
 def errors(systems, lists=("first", "second")):
     return pd.DataFrame(
         [
@@ -171,12 +186,77 @@ def test_each_table_is_in_a_chart_once():
 
 def test_conditions_without_an_interval_are_drawn(tmp_path):
     table = errors(2).assign(
-        condition="gender", part="f", num_trials=9, best=1.0, low=np.nan, high=np.nan
+        condition="gender", part="f", place=0, num_trials=9, best=1.0
     )
+    table = table.assign(low=np.nan, high=np.nan)
 
     save_chart(condition_chart(table, fixed={}), tmp_path / "c.svg")
 
     assert ">f</text>" in (tmp_path / "c.svg").read_text("utf-8")
+
+
+def test_conditions_stand_in_their_order(tmp_path):
+    bands = ["2-5", "5-10", "10-20"]
+    table = pd.concat(
+        errors(2).assign(condition="s", part=part, place=place, num_trials=9, best=1.0)
+        for place, part in enumerate(bands)
+    )
+
+    save_chart(condition_chart(table, fixed={}), tmp_path / "c.svg")
+
+    text = (tmp_path / "c.svg").read_text("utf-8")
+    found = re.findall(r'translate\([-\d.]+,([\d.]+)\)"[^>]*>(\d+-\d+)</text>', text)
+    assert [part for _, part in sorted(found, key=lambda one: float(one[0]))] == bands
+
+
+def test_a_difference_that_was_not_tested_is_no_real_one(tmp_path):
+    pair = {"trials": "one", "metric": "eer", "title": "EER (%)", "first": "best"}
+    tested = {"difference": 2.0, "low": 1.0, "high": 3.0, "p": 0.01}
+    untested = {"difference": 1.0, "low": np.nan, "high": np.nan, "p": np.nan}
+    pairs = [
+        {**pair, "second": "tested", **tested},
+        {**pair, "second": "untested", **untested},
+    ]
+
+    save_chart(difference_chart(pd.DataFrame(pairs), fixed={}), tmp_path / "d.svg")
+
+    text = (tmp_path / "d.svg").read_text("utf-8")
+    assert ">+2.00 [+1.00, +3.00]</text>" in text
+    assert ">+1.00</text>" in text
+    verdicts = dict(re.findall(r"system: (\w+); verdict: ([^;\"]+)", text))
+    assert verdicts == {"tested": "a real difference", "untested": "not told apart"}
+    assert text.count('aria-roledescription="rule mark"') == 2  # zero, one interval
+
+
+def test_the_interval_of_a_single_layer_is_seen(tmp_path):
+    rows = [
+        {"run": run, "groups": [""], "best": 1.0, "layer": layer, "value": 0.5}
+        for run, layers in (("one", 1), ("three", 3))
+        for layer in range(layers)
+    ]
+    table = pd.DataFrame(rows).assign(low=0.4, high=0.6)
+
+    save_chart(layer_chart(table, fixed={}), tmp_path / "l.svg")
+
+    text = (tmp_path / "l.svg").read_text("utf-8")
+    assert text.count('aria-roledescription="rule mark"') == 1
+
+
+def test_names_with_control_characters_are_drawn(tmp_path):
+    table = errors(2, lists=["a\x01", "b\x02"]).assign(
+        condition="by\x0bsex", part="f\x00\u2028m", place=0, num_trials=9, best=1.0
+    )
+    table["system"] += "\x7f"
+
+    save_chart(
+        condition_chart(table, fixed={"trials": "b\x02"}), tmp_path / "odd\u2028.svg"
+    )
+
+    root = ET.fromstring((tmp_path / "odd\u2028.svg").read_text("utf-8"))
+    texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"EER, by by\ufffdsex", "f\ufffd\ufffdm", "system 0\ufffd"} <= {*texts}
+    options = page_spec(error_chart(table))["params"][0]["bind"]["options"]
+    assert options == ["a\ufffd", "b\ufffd"]
 
 
 def test_histograms_of_both_classes_have_area_one():

@@ -21,6 +21,7 @@ ODD = '<b>"ä" & co'
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 KEY = ["corpus", "view", "backbone", "backend", "scoring", "seed", "trials"]
 METRICS = ("eer", "min_dcf_p01", "cllr", "min_cllr")
+METRICS += ("published_eer", "published_eer_star", "published_min_dcf")
 
 
 def write_run(root, backbone, backend, seed, *, layers):
@@ -114,7 +115,9 @@ def write_tables(root, rows, *, compare):
     columns += ["difference", "low", "high", "p_value", "p_corrected"]
     pd.DataFrame(pairs, columns=columns).to_csv(root / "comparisons.csv", index=False)
     parts = [
-        row | {"condition": "gender", "value": value} for row in rows for value in "fm"
+        row | {"condition": "gender", "value": value, "whole_class": ""}
+        for row in rows
+        for value in "fm"
     ]
     columns = None if compare else [*KEY, "condition", "value"]
     parts = pd.DataFrame(parts if compare else [], columns=columns)
@@ -310,6 +313,20 @@ def test_columns_are_shown_when_asked_for(opened, whole):
     assert "2.00 GB" in table.locator("tbody tr").first.inner_text()
 
 
+def test_published_values_are_spelled_as_they_were_published(opened, whole):
+    page = opened(whole)
+    table = page.locator("#table-systems")
+
+    table.get_by_label("Show more metrics").check()
+
+    heads = table.locator("thead").inner_text()
+    for head in ("published EER (%)", "published EER* (%)", "published minDCF"):
+        assert head in heads
+    first = table.locator("tbody tr").first.inner_text()
+    assert first.count("5.12 [2.56, 7.68]") == 3
+    assert "0.05120 [0.02560, 0.07680]" in first
+
+
 def test_hovering_gives_values(opened, whole):
     page = opened(whole)
 
@@ -501,3 +518,178 @@ def test_a_table_without_rows_is_refused(small):
 
     with pytest.raises(ValueError, match=r"table\.csv: no row.*test"):
         write_report(small)
+
+
+def held(page, name):
+    """Give the JSON that a page holds."""
+    text = page.read_text("utf-8")
+    found = re.search(rf'id="{name}">(.*?)</script>', text, flags=re.DOTALL)
+    return json.loads(found[1])
+
+
+def drawn_rows(page, name):
+    """Give the whole columns that a chart of the page is drawn from."""
+    datasets = held(page, f"chart-{name}")["datasets"].values()
+    return max((rows[0] for rows in datasets), key=len)
+
+
+def write_conditions(root, parts):
+    row = row_of("tiny", "mean", "cosine", 0, "one", 0.25)
+    rows = [
+        row | {"condition": "same", "value": value, "whole_class": whole}
+        for value, whole in parts
+    ]
+    pd.DataFrame(rows).to_csv(root / "conditions.csv", index=False)
+
+
+def test_values_of_conditions_keep_their_spelling_and_order(small):
+    write_conditions(small, [(value, "") for value in ("2", "0010", "(not known)")])
+    spelled = ["2", "0010", "(not known)"]
+
+    page = write_report(small)
+
+    assert [row[2] for row in held(page, "rows-parts")["rows"]] == spelled
+    text = (small / "plots/conditions.svg").read_text("utf-8")
+    places = [text.index(f">{value}</text>") for value in spelled]
+    assert all(place > 0 for place in places)
+    columns = drawn_rows(page, "conditions")
+    assert columns["part"][:: len(columns["part"]) // 3] == spelled
+    assert sorted(columns["place"]) == columns["place"]
+
+    write_conditions(small, [("0010", ""), ("2", "")])
+    page = write_report(small)
+    assert [row[2] for row in held(page, "rows-parts")["rows"]] == ["0010", "2"]
+
+
+def test_values_that_borrow_a_class_from_the_whole_list_say_so(small):
+    write_conditions(small, [("0", "targets"), ("1", ""), ("2", "nontargets")])
+    said = ["0 (with all targets)", "1", "2 (with all non-targets)"]
+
+    page = write_report(small)
+
+    assert [row[2] for row in held(page, "rows-parts")["rows"]] == said
+    text = (small / "plots/conditions.svg").read_text("utf-8")
+    assert all(f">{part}</text>" in text for part in said)
+
+
+def test_an_untested_difference_is_called_so_in_the_table(tmp_path):
+    rows = [
+        row_of("tiny", backend, "cosine", 0, "one", eer)
+        for backend, eer in (("mean", 0.1), ("other", 0.2))
+    ]
+    write_tables(tmp_path, rows, compare=True)
+    pairs = pd.read_csv(tmp_path / "comparisons.csv")
+    pairs[["low", "high", "p_value", "p_corrected"]] = np.nan
+    pairs.to_csv(tmp_path / "comparisons.csv", index=False)
+
+    page = write_report(tmp_path)
+
+    (row,) = held(page, "rows-pairs")["rows"]
+    assert row[-3:] == [[10.0, None, None], None, "not tested"]
+
+
+def test_a_warning_is_found_wherever_it_stands_in_the_logs_of_the_grid(small):
+    lines = [f"2026 INFO line {place}" for place in range(3000)]
+    early = ["2026 INFO first", "2026 WARNING a frame was lost", *lines]
+    write_run(small, "fused", "all", 0, layers=False)
+    for path, content in {
+        "train/demo/tiny/mean/seed-0.log": early,
+        "score/demo/tiny/mean/seed-0/one.log": lines,
+        "fuse/demo/all/seed-0/one.log": early,
+        "train/demo/tiny/removed/seed-0.log": early,
+        "score/demo/tiny/mean/seed-1/one.log": early,
+    }.items():
+        log = small / "logs" / path
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("\n".join(content) + "\n", "utf-8")
+
+    text = write_report(small).read_text("utf-8")
+
+    found = re.findall(
+        r"<summary>([^<]+\.log)(.*?)</summary>\s*<pre[^>]*>(.*?)</pre>",
+        text,
+        flags=re.DOTALL,
+    )
+    assert [name for name, _, _ in found] == [
+        "train/demo/tiny/mean/seed-0.log",
+        "fuse/demo/all/seed-0/one.log",
+        "score/demo/tiny/mean/seed-0/one.log",
+    ]
+    assert ["warning" in alarm for _, alarm, _ in found] == [True, True, False]
+    shown = found[0][2].splitlines()
+    assert shown == ["2026 WARNING a frame was lost", "...", *lines[-20:]]
+
+
+def test_metadata_may_be_called_map(small):
+    points = {"utterance": ["a", "b"], "speaker": ["s", "t"], "x": 0, "y": [1, 2]}
+    path = small / "runs/demo/tiny/mean/seed-0/maps/demo-test.csv"
+    path.parent.mkdir()
+    pd.DataFrame(points | {"map": ["u", "v"]}).to_csv(path, index=False)
+
+    page = write_report(small)
+
+    assert drawn_rows(page, "maps")["map"] == ["tiny · mean: demo-test"]
+
+
+def test_the_best_validation_of_a_long_training_is_drawn(small):
+    steps = np.arange(1001)
+    history = {"step": steps, "loss": 1.0, "valid_eer": 0.3}
+    history = pd.DataFrame(history | {"learning_rate": 1e-3})
+    history.loc[333, "valid_eer"] = 0.125
+    history.to_csv(small / "runs/demo/tiny/mean/seed-0/history.csv", index=False)
+
+    columns = drawn_rows(write_report(small), "training")
+
+    assert columns["best"] == [0.125]
+    (steps,), (rates,) = columns["step"], columns["valid_eer"]
+    assert len(steps) <= 101
+    assert rates[steps.index(333)] == 12.5
+
+
+def test_the_det_curve_tells_its_own_error(small):
+    write_scores(small / "runs/demo/tiny/mean/seed-0/scores/one.csv", 0)
+
+    columns = drawn_rows(write_report(small), "det")
+
+    assert columns["best"] == [0.25]
+    assert 40 < columns["eer"][0] < 60
+
+
+def test_scores_of_the_cosine_are_not_drawn_for_another_scoring(small):
+    rows = [row_of("tiny", "mean", one, 0, "one", 0.25) for one in ("cosine", "plda")]
+    write_tables(small, rows, compare=False)
+    write_scores(small / "runs/demo/tiny/mean/seed-0/scores/one.csv", 2)
+
+    columns = drawn_rows(write_report(small), "det")
+
+    assert columns["system"] == ["cosine"]
+
+
+def test_a_value_without_bound_leaves_its_cell_empty(small):
+    row = row_of("tiny", "mean", "cosine", 0, "one", 0.25) | {"cllr": np.inf}
+    write_tables(small, [row], compare=False)
+
+    page = write_report(small)
+
+    columns = held(page, "rows-systems")["columns"]
+    place = [column["title"] for column in columns].index("Cllr")
+    assert held(page, "rows-systems")["rows"][0][place][0] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("history.csv", ""),
+        ("history.csv", "step,loss\n1,2\n"),
+        ("model.json", '{"seed": '),
+        ("model.json", "7"),
+    ],
+)
+def test_a_broken_file_of_a_run_is_named_with_the_way_out(small, name, content):
+    path = small / "runs/demo/tiny/mean/seed-0" / name
+    path.write_text(content, "utf-8")
+
+    with pytest.raises(ValueError, match="delete it and train again") as error:
+        write_report(small)
+
+    assert str(error.value).startswith(f"{path}: ")

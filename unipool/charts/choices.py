@@ -7,6 +7,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from unipool.charts.legible import legible
+
 Fixed = dict[str, str] | None
 
 
@@ -35,16 +37,17 @@ class Choice:
         fixed: Fixed,
         labels: dict[str, str] | None = None,
     ) -> None:
-        names = list(dict.fromkeys(options))
-        self.first = (fixed or {}).get(name, names[0])
-        self.label = (labels or {}).get(self.first, self.first)
+        names = list(dict.fromkeys(map(legible, options)))
+        of_option = {legible(one): text for one, text in (labels or {}).items()}
+        self.first = legible((fixed or {}).get(name, names[0]))
+        self.label = of_option.get(self.first, self.first)
         self.value = json.dumps(self.first)
         self.params: list[alt.Parameter] = []
         if fixed is None and len(names) > 1:
             self.value = f"chosen_{name}"
             selector = alt.binding_select(
                 options=names,
-                labels=[(labels or {}).get(option, option) for option in names],
+                labels=[of_option.get(option, option) for option in names],
                 name=title,
             )
             self.params = [alt.param(name=self.value, value=self.first, bind=selector)]
@@ -117,8 +120,15 @@ def when_selected(name: str, fixed: Fixed) -> Any:
     return alt.OpacityValue(value=0, condition=shown)
 
 
-def best_first(chart: alt.Chart, *, field: str, count: int) -> alt.Chart:
-    """Keep the rows with the lowest values of a field, equal ones together."""
+def best_first(chart: alt.Chart, *, of: str, field: str, count: int) -> alt.Chart:
+    """Keep the rows of so many things, those with the lowest values of a field.
+
+    Args:
+        chart: with rows.
+        of: the field that names the thing; its rows have one value of ``field``.
+        field: what to rank by; of equal values the first name is the better one.
+        count: of things.
+    """
     return chart.transform_window(
-        rank="dense_rank()", sort=[alt.SortField(field)]
+        rank="dense_rank()", sort=[alt.SortField(field), alt.SortField(of)]
     ).transform_filter(f"datum.rank <= {count}")

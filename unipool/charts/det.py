@@ -68,6 +68,7 @@ def det_chart(systems: dict[str, ErrorRates]) -> Chart:
             "system": name,
             "groups": [""],
             "eer": 100 * eer(rates),
+            "best": eer(rates),
             **det_curve(rates)._asdict(),
         }
         for name, rates in systems.items()
@@ -79,8 +80,8 @@ def det_curves_chart(curves: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
     """Draw curves of a trial list and a group of systems.
 
     Args:
-        curves: trials, system, groups (a list), eer in percent, and the fields of
-            ``DetCurve``: a row for each curve.
+        curves: trials, system, groups (a list), eer of the curve in percent, best (a
+            number to rank by), and the fields of ``DetCurve``: a row for each curve.
         fixed: trials, show.
     """
     trials = Choice("trials", "Trial list", curves["trials"], fixed)
@@ -89,7 +90,7 @@ def det_curves_chart(curves: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
         f"{trials.equals('trials')} && {show.among('groups')}"
     )
     points = (
-        best_first(chosen, field="eer", count=NUM_COLOURS)
+        best_first(chosen, of="system", field="best", count=NUM_COLOURS)
         .transform_flatten(["p_fa", "p_miss", "threshold"])
         .transform_window(place="row_number()")
         .transform_calculate(
@@ -104,12 +105,12 @@ def det_curves_chart(curves: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
             y=alt.Y("y:Q", title="Misses (%)", **_probit()),
             color=alt.Color(
                 "system:N",
-                sort={"field": "eer", "op": "min"},
+                sort={"field": "best", "op": "min"},
                 legend=legend(fixed, lines=True),
             ),
             strokeDash=alt.StrokeDash(
                 "system:N",
-                sort={"field": "eer", "op": "min"},
+                sort={"field": "best", "op": "min"},
                 scale=alt.Scale(range=DASHES),
                 legend=legend(fixed, lines=True),
             ),

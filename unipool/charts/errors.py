@@ -38,7 +38,7 @@ def error_chart(errors: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
         )
         .transform_filter("isValid(datum.value)")
     )
-    rows = best_first(chosen, field="value", count=ROWS).encode(
+    rows = best_first(chosen, of="system", field="value", count=ROWS).encode(
         y=_row_of("system", sort={"field": "value", "op": "min"})
     )
     tooltip = [
@@ -74,13 +74,15 @@ def difference_chart(pairs: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
 
     Args:
         pairs: trials, metric, title, first, second, difference (second less first),
-            low, high, p: a row for each two systems, the best system's first.
+            low, high, p (NaN, all three, where too few speakers tell): a row for each
+            two systems, the best system's first.
         fixed: trials, metric, reference.
     """
     trials, metric = _trials(pairs, fixed), _metric(pairs, fixed)
     names = pd.concat([pairs["first"], pairs["second"]])
     reference = Choice("reference", "Compared with", names, fixed)
     turn = f"{reference.equals('first')} ? 1 : -1"
+    known = "isValid(datum.low) && isValid(datum.high)"
     rows = (
         rows_of(pairs)
         .transform_filter(f"{trials.equals('trials')} && {metric.equals('metric')}")
@@ -90,16 +92,19 @@ def difference_chart(pairs: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
         .transform_calculate(
             system=f"{reference.equals('first')} ? datum.second : datum.first",
             value=f"({turn}) * datum.difference",
-            low=f"min(({turn}) * datum.low, ({turn}) * datum.high)",
-            high=f"max(({turn}) * datum.low, ({turn}) * datum.high)",
+            # Vega takes null for 0.
+            low=f"{known} ? min(({turn}) * datum.low, ({turn}) * datum.high) : null",
+            high=f"{known} ? max(({turn}) * datum.low, ({turn}) * datum.high) : null",
         )
         .transform_calculate(
-            text="format(datum.value, '+.2f') + ' [' + format(datum.low, '+.2f') + ', '"
-            " + format(datum.high, '+.2f') + ']'",
-            verdict="datum.p < 0.05 ? 'a real difference' : 'not told apart'",
+            text=f"format(datum.value, '+.2f') + ({known} ? ' ['"
+            " + format(datum.low, '+.2f') + ', '"
+            " + format(datum.high, '+.2f') + ']' : '')",
+            verdict="isValid(datum.p) && datum.p < 0.05"
+            " ? 'a real difference' : 'not told apart'",
         )
     )
-    rows = best_first(rows, field="value", count=ROWS).encode(
+    rows = best_first(rows, of="system", field="value", count=ROWS).encode(
         y=_row_of("system", sort={"field": "value", "op": "min"})
     )
     colour = alt.Color(
@@ -136,9 +141,10 @@ def condition_chart(conditions: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
     """Draw the error on the trials of each value of a condition, for a few systems.
 
     Args:
-        conditions: trials, condition, part (a value of the condition), num_trials,
-            metric, title, system, groups (a list), value, low, high, text, and best:
-            the system's error on the whole trial list.
+        conditions: trials, condition, part (a value of the condition), place (of the
+            part among the others), num_trials, metric, title, system, groups (a list),
+            value, low, high, text, and best: the system's error on the whole trial
+            list.
         fixed: trials, condition, metric, show.
     """
     trials, metric = _trials(conditions, fixed), _metric(conditions, fixed)
@@ -150,8 +156,13 @@ def condition_chart(conditions: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
     )
     axis = _in_picture(fixed, f"{metric.label}, by {condition.first}")
     order = {"field": "best", "op": "min"}
-    rows = best_first(chosen, field="best", count=FEW).encode(
-        y=alt.Y("part:N", title=None, axis=alt.Axis(labelLimit=110, grid=False)),
+    rows = best_first(chosen, of="system", field="best", count=FEW).encode(
+        y=alt.Y(
+            "part:N",
+            sort={"field": "place", "op": "min"},
+            title=None,
+            axis=alt.Axis(labelLimit=170, grid=False),
+        ),
         yOffset=alt.YOffset("system:N", sort=order),
         color=alt.Color("system:N", sort=order, legend=legend(fixed)),
         tooltip=[

@@ -61,7 +61,7 @@ def layer_chart(weights: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
     """
     show = Choice("show", "Trained", weights["groups"].explode(), fixed)
     chosen = rows_of(weights).transform_filter(show.among("groups"))
-    rows = best_first(chosen, field="best", count=NUM_COLOURS).encode(
+    rows = best_first(chosen, of="run", field="best", count=NUM_COLOURS).encode(
         x=alt.X("layer:Q", title="Layer", axis=LAYER_AXIS),
         color=alt.Color(
             "run:N", sort={"field": "best", "op": "min"}, legend=legend(fixed)
@@ -152,11 +152,18 @@ def _lines_with_bands(
     band = rows.mark_area(opacity=0.14).encode(
         y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
     )
+    # A band of one layer has no width.
+    alone = (
+        rows.transform_joinaggregate(num_layers="count()", groupby=[group])
+        .transform_filter("datum.num_layers == 1")
+        .mark_rule(strokeWidth=2, opacity=0.5)
+        .encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
+    )
     dashes = alt.StrokeDash(
         f"{group}:N", sort=order, scale=alt.Scale(range=DASHES), legend=None
     )
     line = rows.mark_line(strokeWidth=2).encode(y=y, strokeDash=dashes)
     dots = rows.mark_circle(size=60, opacity=1).encode(y=y)
-    return alt.layer(band, line, dots).properties(
+    return alt.layer(band, alone, line, dots).properties(
         width="container", height=320, description=description
     )

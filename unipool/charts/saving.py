@@ -10,6 +10,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
+from unipool.charts.legible import legible
 from unipool.charts.theme import ON_PAGE, ON_PAPER, PICTURE_WIDTH, config_of
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
@@ -70,7 +71,7 @@ def _spec(chart: Chart) -> dict[str, Any]:
     def keep(table: pd.DataFrame) -> dict[str, str]:
         name = names.setdefault(id(table), f"table-{len(names)}")
         if name not in datasets:
-            datasets[name] = _rounded(table.to_dict("records"))
+            datasets[name] = _plain(table.to_dict("records"))
         return {"name": name}
 
     alt.data_transformers.register("apart", keep)
@@ -78,15 +79,25 @@ def _spec(chart: Chart) -> dict[str, Any]:
         spec: dict[str, Any] = chart.to_dict()
     # Altair's own config and the address of the schema are not used.
     spec = {key: spec[key] for key in spec if key not in ("config", "$schema")}
-    return {**spec, "datasets": datasets}
+    return {**_with_legible_text(spec), "datasets": datasets}
 
 
-def _rounded(value: Any) -> Any:
-    """Leave out the digits that nobody sees, and what is no number."""
+def _with_legible_text(spec: Any) -> Any:
+    if isinstance(spec, dict):
+        return {key: _with_legible_text(item) for key, item in spec.items()}
+    if isinstance(spec, list):
+        return [_with_legible_text(item) for item in spec]
+    return legible(spec) if isinstance(spec, str) else spec
+
+
+def _plain(value: Any) -> Any:
+    """Leave out the digits that nobody sees, and what is no number or no text."""
     if isinstance(value, dict):
-        return {str(key): _rounded(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return legible(value)
     if hasattr(value, "item"):  # numpy's
         value = value.item()
     if isinstance(value, float):

@@ -31,7 +31,7 @@ def training_chart(histories: pd.DataFrame, *, fixed: Fixed = None) -> Chart:
     show = Choice("show", "Trained", histories["groups"].explode(), fixed)
     chosen = rows_of(histories).transform_filter(show.among("groups"))
     points = (
-        best_first(chosen, field="best", count=NUM_COLOURS)
+        best_first(chosen, of="run", field="best", count=NUM_COLOURS)
         .transform_flatten(["step", "valid_eer", "loss"])
         .transform_calculate(value=f"datum[{quantity.value}]")
         .transform_filter("isValid(datum.value)")

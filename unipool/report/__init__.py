@@ -37,7 +37,7 @@ def report(
         embeddings: of the runs; their layer weights are drawn.
         probes: tables of the EER of each layer.
         maps: tables of embeddings on a plane, in the folders of runs.
-        logs: folder of the logs of ``train`` and ``score``.
+        logs: folder of the logs of ``train``, ``score`` and ``fuse``.
         html: page to write; it needs no other file and no network.
         plots: folder to write a picture (SVG) of each chart into. There is one of
             each, whether there is something to show or not.
@@ -55,7 +55,7 @@ def report(
     trained = _ranked(named(found, grid), grid)
     pairs, parts = frames.pairs_of(grid), frames.conditions_of(grid)
     figures = _figures(grid, found, trained, pairs, parts, embeddings, probes, maps)
-    tails, num_logs = log_tails(logs)
+    tails, num_logs = log_tails(logs, found)
     text = page(
         figures=figures,
         tables={

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from unipool.charts import det_curve, histogram
 from unipool.embeddings import Embeddings, read_embeddings
-from unipool.metrics import SortedTrials
+from unipool.metrics import SortedTrials, eer
 from unipool.report.grid import FEW, Grid
 from unipool.report.names import shown
 from unipool.report.runs import Run, folder_of, scores_of
@@ -19,6 +19,10 @@ NUM_MAPS = 8
 POINTS_OF_MAP = 800
 COLOURS_OF_MAP = 5
 VALUES_OF_COLOUR = 60
+NO_COLOURS = {
+    *("utterance", "speaker", "x", "y", "split", "path", "seconds"),
+    "map",  # what a row of the chart is called
+}
 TIMES = 60
 STEPS = 100
 NUM_ATTENTIONS = 40
@@ -48,7 +52,8 @@ def scored_of(grid: Grid, runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
             {
                 **shared,
                 "groups": row.groups,
-                "eer": shown("eer", getattr(row, grid.metrics[0])),
+                "eer": shown("eer", eer(rates)),
+                "best": getattr(row, grid.metrics[0]),
                 **det_curve(rates)._asdict(),
             }
         )
@@ -63,14 +68,16 @@ def histories_of(runs: list[Run], rows: pd.DataFrame) -> pd.DataFrame:
         history = runs[row.place].history
         if history is None or history.empty:
             continue
-        kept = np.unique(np.linspace(0, len(history) - 1, STEPS).round().astype(int))
-        history = history.iloc[kept]
+        lowest = history["valid_eer"].min()
+        even = np.linspace(0, len(history) - 1, STEPS).round().astype(int)
+        best = np.flatnonzero(history["valid_eer"] == lowest)[:1]
+        history = history.iloc[np.union1d(even, best)]
         found.append(
             {
                 "run": row.run,
                 "seed": row.seed,
                 "groups": row.groups,
-                "best": history["valid_eer"].min(),
+                "best": lowest,
                 "step": history["step"].tolist(),
                 "valid_eer": (100 * history["valid_eer"]).tolist(),
                 "loss": history["loss"].tolist(),
@@ -219,8 +226,7 @@ def _map_of(title: str, path: Path) -> dict[str, Any]:
     metadata = [
         name
         for name in points
-        if name not in ("utterance", "speaker", "x", "y", "split", "path", "seconds")
-        and 2 <= points[name].nunique() <= VALUES_OF_COLOUR
+        if name not in NO_COLOURS and 2 <= points[name].nunique() <= VALUES_OF_COLOUR
     ][:COLOURS_OF_MAP]
     columns = ["utterance", "x", "y", "speaker", *metadata]
     return {"map": title, **{name: points[name].tolist() for name in columns}}

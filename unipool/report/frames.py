@@ -18,6 +18,10 @@ PAIRED = 20
 """Of so many systems of a trial list all pairs are in the report."""
 METRICS_OF_PAIRS = 4
 METRICS_OF_CONDITIONS = 3
+AS_READ: dict[str, Any] = {"sort": False, "dropna": False}
+"""Groups in the order in which they come."""
+WHOLE = {"targets": " (with all targets)", "nontargets": " (with all non-targets)"}
+"""Behind a value with trials of one class; the other class is then the list's."""
 
 
 def errors_of(grid: Grid) -> pd.DataFrame:
@@ -98,22 +102,25 @@ def conditions_of(grid: Grid) -> pd.DataFrame:
     ]
     columns = [name + end for name in metrics for end in ("", "_low", "_high")]
     of_system = ["trials", "corpus", "view", "backbone", "backend", "scoring"]
-    means = rows.groupby([*of_system, "condition", "value"], sort=False, dropna=False)
+    of_part = ["condition", "value", "whole_class"]
+    rows = rows.assign(place=rows.groupby(["trials", *of_part], **AS_READ).ngroup())
+    means = rows.groupby([*of_system, *of_part, "place"], **AS_READ)
     means = means[[*columns, "num_trials"]].mean().reset_index()
     systems = grid.kept(FEW)
     joined = means.rename(columns={name: f"of_{name}" for name in columns}).merge(
         systems[[*of_system, "label", "groups", "rank", *metrics]], on=of_system
     )
+    kept = ("trials", "condition", "groups", "place")
     found = []
     for row in joined.sort_values("rank", kind="stable").to_dict("records"):
         for metric in metrics:
             ends = [row[f"of_{metric}{end}"] for end in ("", "_low", "_high")]
             found.append(
                 {
-                    **{name: row[name] for name in ("trials", "condition", "groups")},
-                    "part": row["value"],
+                    **{name: row[name] for name in kept},
+                    "part": row["value"] + WHOLE.get(row["whole_class"], ""),
                     "system": row["label"],
-                    "num_trials": row["num_trials"],
+                    "num_trials": int(row["num_trials"]),
                     "metric": metric,
                     "title": axis_title(metric),
                     "best": row[metric],

@@ -11,6 +11,7 @@ BEST = "the best"
 FEW = 8
 """Where there are more systems than this, a chart lets the reader choose a group."""
 TEXT = dict.fromkeys((*OF_SYSTEM, "trials", "condition", "git_commit"), "str")
+TEXT_OF_CONDITIONS = dict.fromkeys(("value", "whole_class"), "str")
 
 
 class Grid(NamedTuple):
@@ -89,17 +90,15 @@ def read_grid(
 
 def _read(path: Path, what: str) -> pd.DataFrame:
     """Read a table; names are text, and a name may be `NA`."""
+    dtype = TEXT | (TEXT_OF_CONDITIONS if what == "conditions" else {})
     try:
-        frame = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values=[""])
+        return pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[""])
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (UnicodeDecodeError, pd.errors.ParserError) as error:
         raise ValueError(
             f"{path}: not a table of {what} ({error}); delete it and make it again"
         ) from error
-    for name in ("value",) if what == "conditions" and "value" in frame else ():
-        frame[name] = frame[name].astype(str)
-    return frame
 
 
 def label_of(parts: pd.DataFrame, among: pd.DataFrame, names: list[str]) -> pd.Series:

@@ -21,7 +21,15 @@ PARTS = {
 }
 """What a system's name is made of."""
 
-_METRICS = {"eer": "EER", "eer_star": "EER*", "cllr": "Cllr", "min_cllr": "min Cllr"}
+_METRICS = {
+    "eer": "EER",
+    "eer_star": "EER*",
+    "cllr": "Cllr",
+    "min_cllr": "min Cllr",
+    "published_eer": "published EER",
+    "published_eer_star": "published EER*",
+    "published_min_dcf": "published minDCF",
+}
 
 
 def metric_title(metric: str) -> str:
@@ -40,7 +48,15 @@ def axis_title(metric: str) -> str:
 
 def is_percent(metric: str) -> bool:
     """Say whether a metric is a rate that is shown in percent."""
-    return metric == "eer" or metric.startswith("eer_")
+    name = metric.removeprefix("published_")
+    return name == "eer" or name.startswith("eer_")
+
+
+def num_decimals(metric: str) -> int:
+    """Say how many decimals are shown; the published cost is a hundredth of others."""
+    if is_percent(metric):
+        return 2
+    return 5 if metric == "published_min_dcf" else 3
 
 
 def shown(metric: str, value: float) -> float:
@@ -52,7 +68,7 @@ def spell_interval(metric: str, value: float, low: float, high: float) -> str:
     """Spell a metric with its interval."""
     if pd.isna(value):
         return "not known"
-    digits, unit = (2, " %") if is_percent(metric) else (3, "")
+    digits, unit = num_decimals(metric), " %" if is_percent(metric) else ""
     text = f"{shown(metric, value):.{digits}f}{unit}"
     if pd.isna(low) or pd.isna(high):
         return text

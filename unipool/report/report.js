@@ -30,6 +30,7 @@ const scaled = (value, units, digits) => {
 const SPELL = {
   percent: fixed(2),
   rate: fixed(3),
+  fine: fixed(5),
   difference: (value) => (value > 0 ? "+" : "") + fixed(Math.abs(value) < 1 ? 3 : 2)(value),
   number: (value) => value.toLocaleString("en", { maximumFractionDigits: 0 }),
   seconds: (value) => fixed(1)(value),
@@ -45,7 +46,7 @@ function cellOf(kind) {
   return (cell, type) => {
     if (kind === "text") return type === "display" ? escaped(cell) : cell;
     const [value, low, high, deviation] = Array.isArray(cell) ? cell : [cell];
-    // What is not known sorts behind all that is.
+    // What is not known counts as the largest: last when rising, first when falling.
     if (type === "sort" || type === "type") return value ?? Number.MAX_VALUE;
     if (value == null) return "";
     const spread =

@@ -1,6 +1,7 @@
 """What the folders of runs hold, and the logs."""
 
 import json
+from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,11 @@ from unipool.report.grid import Grid, groups_of, label_of
 
 NUM_LOGS = 200
 NUM_LINES = 20
-TAIL_BYTES = 16_384
+NUM_ALARMS = 20
+OF_HISTORY = {"step": "int", "loss": "float", "valid_eer": "float"}
 ALARMS = ("ERROR", "WARNING")
+WITHOUT_SUFFIX = ("cosine", "fused")
+"""Scorings that are not in the names of files."""
 
 
 class Run(NamedTuple):
@@ -27,7 +31,7 @@ class Run(NamedTuple):
 
 
 class LogTail(NamedTuple):
-    """The last lines of a log, and whether there is a warning or error in them."""
+    """The last lines of a log behind the alarming ones before, and if there are any."""
 
     name: str
     text: str
@@ -47,11 +51,29 @@ def read_runs(folders: list[Path]) -> list[Run]:
                 backbone,
                 backend,
                 seed.removeprefix("seed-"),
-                json.loads(model.read_text("utf-8")) if model.exists() else None,
-                pd.read_csv(history) if history.exists() else None,
+                _model(model) if model.exists() else None,
+                _history(history) if history.exists() else None,
             )
         )
     return runs
+
+
+def _model(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path}: not a description of a model ({error}); delete it and train again"
+        ) from error
+
+
+def _history(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, usecols=list(OF_HISTORY), dtype=OF_HISTORY)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: not a history of a training ({error}); delete it and train again"
+        ) from error
 
 
 def named(runs: list[Run], grid: Grid) -> pd.DataFrame:
@@ -85,35 +107,59 @@ def folder_of(cell: Any, runs: list[Run]) -> Path | None:
 
 
 def scores_of(folder: Path, trials: str, scoring: str) -> Path | None:
-    """Find the scores of a trial list; those of the plain cosine have no suffix."""
-    names = (f"{trials}@{scoring}.csv", f"{trials}.csv")
-    paths = (folder / "scores" / name for name in names)
-    return next((path for path in paths if path.exists()), None)
+    """Find the scores of a trial list."""
+    suffix = "" if scoring in WITHOUT_SUFFIX else f"@{scoring}"
+    path = folder / "scores" / f"{trials}{suffix}.csv"
+    return path if path.exists() else None
 
 
-def log_tails(logs: Path) -> tuple[list[LogTail], int]:
-    """Read the ends of the logs of trainings and scorings, alarming ones first.
+def log_tails(logs: Path, runs: list[Run]) -> tuple[list[LogTail], int]:
+    """Read the ends of the logs of runs, alarming ones first.
+
+    Args:
+        logs: folder of all logs, with those of other grids too.
+        runs: whose trainings, scorings and fusions are read.
 
     Returns:
         As many as a page bears, and how many there are.
     """
+    stages = ("train", "score", "fuse")
     paths = [
-        path
-        for part in ("train", "score")
-        for path in sorted((logs / part).rglob("*.log"))
+        path for one in stages for run in runs for path in _logs_of(run, logs, one)
     ]
-    tails = [_tail(path, logs) for path in paths[: 10 * NUM_LOGS]]
+    tails = [_tail(path, logs) for path in paths]
     tails.sort(key=lambda tail: not tail.alarming)
     return tails[:NUM_LOGS], len(paths)
 
 
+def _logs_of(run: Run, logs: Path, stage: str) -> list[Path]:
+    if (stage == "fuse") != (run.backbone == "fused"):
+        return []
+    parts = (run.backend,) if stage == "fuse" else (run.backbone, run.backend)
+    folder, seed = logs.joinpath(stage, run.trained, *parts), f"seed-{run.seed}"
+    return sorted([*folder.glob(f"{seed}.log"), *(folder / seed).glob("*.log")])
+
+
 def _tail(path: Path, logs: Path) -> LogTail:
-    with path.open("rb") as file:
-        file.seek(max(path.stat().st_size - TAIL_BYTES, 0))
-        lines = file.read().decode("utf-8", errors="replace").splitlines()
-    lines = lines[-NUM_LINES:]
-    alarming = any(f" {alarm} " in line for line in lines for alarm in ALARMS)
-    return LogTail(path.relative_to(logs).as_posix(), "\n".join(lines), alarming)
+    """Read the last lines, and what is alarming in those before."""
+    alarms: list[str] = []
+    tail: deque[str] = deque(maxlen=NUM_LINES)
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if len(tail) == NUM_LINES and _is_alarming(tail[0]):
+                alarms.append(tail[0])
+            tail.append(line.rstrip("\n"))
+    alarming = bool(alarms) or any(map(_is_alarming, tail))
+    if len(alarms) > NUM_ALARMS:
+        more = f"({len(alarms) - NUM_ALARMS} more warnings and errors)"
+        alarms = [*alarms[:NUM_ALARMS], more]
+    before = [*alarms, "..."] if alarms else []
+    name = path.relative_to(logs).as_posix()
+    return LogTail(name, "\n".join([*before, *tail]), alarming)
+
+
+def _is_alarming(line: str) -> bool:
+    return any(f" {alarm} " in line for alarm in ALARMS)
 
 
 def settings_text(value: Any, indent: int = 0) -> str:

@@ -1,9 +1,10 @@
 """The tables of the page, as the page's script takes them.
 
 A table has ``columns`` and ``rows``. A column has a ``title``, a ``kind`` (``text``,
-``percent``, ``rate``, ``number``, ``seconds``, ``bytes``, ``p``) and, where the reader
-may show and hide it, the ``group`` it is hidden with. A cell is a text, a number or,
-with an interval, a list: value, low, high, and the standard deviation over seeds.
+``percent``, ``rate``, ``fine`` (a rate of five decimals), ``number``, ``seconds``,
+``bytes``, ``p``) and, where the reader may show and hide it, the ``group`` it is hidden
+with. A cell is a text, a number or, with an interval, a list: value, low, high, and the
+standard deviation over seeds.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from unipool.report.grid import Grid
-from unipool.report.names import COSTS, PARTS, is_percent, metric_title
+from unipool.report.names import COSTS, PARTS, is_percent, metric_title, num_decimals
 
 Table = dict[str, Any]
 
@@ -69,6 +70,7 @@ def comparisons_table(pairs: pd.DataFrame) -> Table:
         for value, *two in zip(turn * pairs["difference"], *ends, strict=True)
     ]
     real = (pairs["p"] < 0.05).map({True: "yes", False: "no"})
+    real = real.where(pairs["p"].notna(), "not tested")
     return _table(
         [
             *_names(pairs, ["trials"]),
@@ -140,7 +142,9 @@ def _costs(rows: pd.DataFrame, grid: Grid) -> list[dict[str, Any]]:
 
 
 def _kind(metric: str) -> str:
-    return "percent" if is_percent(metric) else "rate"
+    if is_percent(metric):
+        return "percent"
+    return "fine" if num_decimals(metric) > 3 else "rate"
 
 
 def _column(title: str, kind: str, group: str | None, cells: Any) -> dict[str, Any]:
@@ -153,9 +157,9 @@ def _table(columns: list[dict[str, Any]]) -> Table:
 
 
 def _known(cell: Any) -> Any:
-    """Put None for NaN, and leave out digits that nobody reads."""
+    """Put None for what is no number, and leave out digits that nobody reads."""
     if isinstance(cell, list):
         return [_known(value) for value in cell]
     if isinstance(cell, float):
-        return None if math.isnan(cell) else float(f"{cell:.6g}")
+        return float(f"{cell:.6g}") if math.isfinite(cell) else None
     return cell.item() if hasattr(cell, "item") else cell
