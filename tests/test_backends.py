@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import BACKBONE, cache_of
+from conftest import BACKBONE, SHORT_SIGHTED, cache_of
 
 from unipool.backends import BACKENDS
 from unipool.backends.padding import MaskedBatchNorm
@@ -54,21 +54,6 @@ OPTIONS = {
 }
 FINETUNED = ("finetune-pooled", "finetune-cls")
 ONE_LAYER = ("xvector", "ecapa-tdnn", "sincnet", *FINETUNED)
-# Of a frame of 6 samples; without what is drawn in training.
-ENCODER = {
-    "conv_dim": [8, 8],
-    "conv_kernel": [4, 2],
-    "conv_stride": [2, 2],
-    "hidden_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "num_conv_pos_embeddings": 4,
-    "num_conv_pos_embedding_groups": 2,
-    "layerdrop": 0.0,
-    **dict.fromkeys(("hidden_dropout", "activation_dropout"), 0.0),
-    **dict.fromkeys(("attention_dropout", "feat_proj_dropout"), 0.0),
-}
 GROUP = {"model_type": "wav2vec2", "feat_extract_norm": "group"}
 LARGE = {
     "model_type": "hubert",
@@ -132,7 +117,9 @@ def encoder_of(described):
     from unipool.fetch import fetch_backbone
 
     folder = Path(ENCODERS.name) / str(abs(hash(described)))
-    fetch_backbone(folder=folder, config=ENCODER | dict(described), seed=0, **BACKBONE)
+    fetch_backbone(
+        folder=folder, config=SHORT_SIGHTED | dict(described), seed=0, **BACKBONE
+    )
     return str(folder)
 
 

@@ -58,7 +58,7 @@ class TrainableEncoder(nn.Module):
         self.hidden_size: int = config.hidden_size
         self.mask_vector = _take_mask_vector(model, config)
         _cut(model, config, blocks, folder)
-        self.model: Any = model
+        self.model: Any = model.train()  # it was loaded in evaluation mode
         self._padding = Padding(model)
 
     def freeze_convolutions(self) -> None:
