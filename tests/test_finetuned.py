@@ -175,7 +175,7 @@ def test_what_is_too_short_for_a_frame_is_followed_by_zeros(encoder_of, form):
     torch.testing.assert_close(together[1:], alone, rtol=1e-4, atol=1e-5)
 
 
-def trainee_of(backend, *, steps, learning_rate=0.01, loss="am-softmax"):
+def trainee_of(backend, *, steps, learning_rate=0.01, precision="float32"):
     training = Training(
         steps=steps,
         batch_size=4,
@@ -183,7 +183,8 @@ def trainee_of(backend, *, steps, learning_rate=0.01, loss="am-softmax"):
         learning_rate=learning_rate,
         gradient_clip=5.0,
         validate_every=steps,
-        loss=loss,
+        loss="am-softmax",
+        precision=precision,
         loss_options={"margin": 0.2, "scale": 30.0},
         schedule="constant",
     )
@@ -262,6 +263,21 @@ def test_training_lowers_the_loss(still, kind, options):
     losses = [trainee.update([crops()]) for _ in range(30)]
 
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+@every_encoder
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("finetune-pooled", {"unfreeze_at": 0}), ("finetune-cls", {})],
+)
+def test_every_family_learns_in_bfloat16(encoder_of, family, form, kind, options):
+    backend = BACKENDS[kind](1, 160, encoder=encoder_of(family, form), **options)
+    trainee = trainee_of(backend, steps=2, precision="bfloat16")
+
+    loss = trainee.update([crops()])
+
+    assert 0 < loss < 100
+    assert all(weight.isfinite().all() for weight in backend.parameters())
 
 
 def test_frames_are_hidden_in_training_only(still):
