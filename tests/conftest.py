@@ -20,6 +20,22 @@ TINY = {
 }
 """Keys of a Hugging Face config that make any of the families small."""
 
+SHORT_SIGHTED = {
+    "conv_dim": [8, 8],
+    "conv_kernel": [4, 2],
+    "conv_stride": [2, 2],
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+    "layerdrop": 0.0,
+    **dict.fromkeys(("hidden_dropout", "activation_dropout"), 0.0),
+    **dict.fromkeys(("attention_dropout", "feat_proj_dropout"), 0.0),
+}
+"""Keys of an encoder of which a frame sees 6 samples, and that drops nothing."""
+
 BACKBONE = {
     "normalize": "checkpoint",
     "dtype": "float32",
@@ -140,6 +156,10 @@ def cached(tmp_path_factory):
     )
     config = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
     fetch_backbone(folder=folder / "backbone", config=config, seed=0, **BACKBONE)
+    drops = dict.fromkeys(("hidden_dropout", "attention_dropout", "layerdrop"), 0.1)
+    fine = {"model_type": "wav2vec2", "feat_extract_norm": "group"}
+    fine |= SHORT_SIGHTED | drops
+    fetch_backbone(folder=folder / "encoder", config=fine, seed=0, **BACKBONE)
     for split in ("train", "valid", "test"):
         if split != "train":
             prepare_trials(
@@ -172,6 +192,7 @@ SMALL = {
     "xvector": {"width": 8},
     "ecapa-tdnn": {"width": 8, "attention_size": 4},
     "sincnet": {"width": 8, "window_seconds": 0.025},
+    "finetune-pooled": {"unfreeze_at": 0.5},
 }
 """Options that make a backend train in no time."""
 
@@ -182,7 +203,9 @@ def train_run(folder, run, *, kind="unipool", seed=0, **changes):
     from unipool.train import train
     from unipool.training import Training
 
-    options = {"embedding_size": 8} | SMALL.get(kind, {})
+    finetuned = kind.startswith("finetune-")
+    size = {"encoder": str(folder / "encoder")} if finetuned else {"embedding_size": 8}
+    options = size | SMALL.get(kind, {})
     train(
         run=run,
         train_split=split_of(folder, "train"),

@@ -1,15 +1,18 @@
 """The contract that every backend keeps, and what each of them is."""
 
 import copy
+import functools
 import json
 import math
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import cache_of
+from conftest import BACKBONE, SHORT_SIGHTED, cache_of
 
 from unipool.backends import BACKENDS
 from unipool.backends.padding import MaskedBatchNorm
@@ -46,8 +49,19 @@ OPTIONS = {
     "xvector": {"width": 8},
     "ecapa-tdnn": {"width": 8, "attention_size": 4},
     "sincnet": {"window_seconds": 0.025, "width": 8, "embedding_size": 8},
+    "finetune-pooled": {"unfreeze_at": 0.0},
+    "finetune-cls": {"mask_probability": 0.0},
 }
-ONE_LAYER = ("xvector", "ecapa-tdnn", "sincnet")
+FINETUNED = ("finetune-pooled", "finetune-cls")
+ONE_LAYER = ("xvector", "ecapa-tdnn", "sincnet", *FINETUNED)
+GROUP = {"model_type": "wav2vec2", "feat_extract_norm": "group"}
+LARGE = {
+    "model_type": "hubert",
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "conv_bias": True,
+}
+WAVLM = {"model_type": "wavlm", "feat_extract_norm": "group"}
 KEEPS_LAYER_ZERO = {"unipool": {"use_layer_zero": True}}
 VARIANTS = {
     "unipool": [
@@ -68,7 +82,20 @@ VARIANTS = {
     ],
     "ecapa-tdnn": [{"attention": "relu-norm-tanh"}],
     "sincnet": [{"num_windows": 1}],
+    "finetune-pooled": [
+        {"blocks": 2},
+        {"encoder": LARGE},
+        {"encoder": WAVLM, "blocks": 2},
+    ],
+    "finetune-cls": [{"freeze_cnn": True}, {"encoder": LARGE}, {"encoder": WAVLM}],
 }
+ENCODERS = tempfile.TemporaryDirectory()
+
+
+def spell(option):
+    return "-".join(map(str, option.values())) if isinstance(option, dict) else option
+
+
 CASES = [(kind, {}) for kind in BACKENDS] + [
     (kind, options) for kind, variants in VARIANTS.items() for options in variants
 ]
@@ -77,8 +104,32 @@ every_backend = pytest.mark.parametrize("kind", BACKENDS)
 every_case = pytest.mark.parametrize(
     ("kind", "options"),
     CASES,
-    ids=["-".join(map(str, [kind, *options.values()])) for kind, options in CASES],
+    ids=[
+        "-".join(map(str, [kind, *map(spell, options.values())]))
+        for kind, options in CASES
+    ],
 )
+
+
+@functools.cache
+def encoder_of(described):
+    """Make an encoder of these keys beside the small ones."""
+    from unipool.fetch import fetch_backbone
+
+    folder = Path(ENCODERS.name) / str(abs(hash(described)))
+    fetch_backbone(
+        folder=folder, config=SHORT_SIGHTED | dict(described), seed=0, **BACKBONE
+    )
+    return str(folder)
+
+
+def options_of(kind, **changes):
+    """Give the small options of a kind, with these changes."""
+    options = OPTIONS.get(kind, {}) | changes
+    if kind in FINETUNED:
+        described = options.get("encoder", GROUP)
+        options["encoder"] = encoder_of(tuple(described.items()))
+    return options
 
 
 def utterances(num_layers=4):
@@ -93,14 +144,17 @@ def padded_with(value, hidden_states, mask=MASK):
 def build(kind, num_layers=4, **options):
     """Make a backend whose weights and running statistics are not the initial ones."""
     torch.manual_seed(0)
-    backend = BACKENDS[kind](
-        num_layers, HIDDEN_SIZE, **(OPTIONS.get(kind, {}) | options)
-    )
+    backend = BACKENDS[kind](num_layers, HIDDEN_SIZE, **options_of(kind, **options))
     with torch.no_grad():
         for parameter in backend.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
         backend(utterances(num_layers), MASK)
     return backend
+
+
+def trained(backend):
+    """Give the parameters that are not frozen for ever, and their names."""
+    return [(name, p) for name, p in backend.named_parameters() if p.requires_grad]
 
 
 def train_once(backend, hidden_states, mask):
@@ -109,13 +163,13 @@ def train_once(backend, hidden_states, mask):
     embeddings = backend(hidden_states, mask)
     direction = torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)
     (embeddings * direction).sum().backward()
-    gradients = {name: p.grad for name, p in backend.named_parameters()}
+    gradients = {name: p.grad for name, p in trained(backend)}
     return (
         {"embeddings": embeddings.detach()} | gradients | dict(backend.named_buffers())
     )
 
 
-@every_backend
+@pytest.mark.parametrize("kind", sorted(set(BACKENDS) - set(FINETUNED)))
 @pytest.mark.parametrize("training", [True, False])
 def test_an_embedding_is_one_vector_of_the_size_asked_for(kind, training):
     backend = build(kind, embedding_size=7).train(training)
@@ -210,7 +264,7 @@ def test_every_parameter_gets_a_finite_gradient(kind, options):
 
     without = [
         name
-        for name, parameter in backend.named_parameters()
+        for name, parameter in trained(backend)
         if parameter.grad is None or not parameter.grad.isfinite().all()
     ]
     assert without == []
@@ -223,13 +277,13 @@ def test_gradients_are_finite_when_all_frames_are_equal(kind, options):
 
     backend(still, MASK).square().sum().backward()
 
-    assert all(p.grad.isfinite().all() for p in backend.parameters())
+    assert all(p.grad.isfinite().all() for _, p in trained(backend))
 
 
 @every_case
 def test_loaded_weights_embed_the_same(kind, options):
     backend = build(kind, **options).eval()
-    again = BACKENDS[kind](4, HIDDEN_SIZE, **(OPTIONS.get(kind, {}) | options)).eval()
+    again = BACKENDS[kind](4, HIDDEN_SIZE, **options_of(kind, **options)).eval()
 
     again.load_state_dict(backend.state_dict())
 
@@ -280,7 +334,7 @@ def test_layer_zero_alone_will_do_where_it_is_kept(kind):
 @every_backend
 def test_an_unknown_option_is_an_error(kind):
     with pytest.raises(TypeError, match="unexpected keyword argument 'heds'"):
-        BACKENDS[kind](4, HIDDEN_SIZE, heds=4)
+        BACKENDS[kind](4, HIDDEN_SIZE, **options_of(kind), heds=4)
 
 
 @every_backend
@@ -305,6 +359,8 @@ def test_options_have_names(kind):
         ("xvector", {"layer": 0}, [True, False, False, False]),
         ("ecapa-tdnn", {"layer": -2}, [False, False, True, False]),
         ("sincnet", {"layer": 1}, [False, True, False, False]),
+        ("finetune-pooled", {}, [False, False, False, True]),
+        ("finetune-cls", {"layer": 0}, [True, False, False, False]),
     ],
 )
 def test_a_backend_uses_its_layers_only(kind, options, used):
@@ -346,6 +402,8 @@ POOL = "layer_pool.reduce"
         ("xvector", {}, {}),
         ("ecapa-tdnn", {}, {}),
         ("sincnet", {}, {}),
+        ("finetune-pooled", {}, {}),
+        ("finetune-cls", {}, {}),
     ],
 )
 def test_which_parts_of_a_backend_weigh_layers_in_the_order_of_use(
@@ -414,7 +472,9 @@ def test_the_embedding_path_is_exported_for_any_batch(tmp_path):
     script = tmp_path / "export.py"
     script.write_text(EXPORT)
 
-    smallest = {kind: OPTIONS.get(kind, {}) for kind in BACKENDS}
+    # An encoder's forward pass is not ours: its masks are made as the batch has need.
+    kinds = [kind for kind in BACKENDS if kind not in FINETUNED]
+    smallest = {kind: options_of(kind) for kind in kinds}
     # By itself: here, shapes are checked as types, which an export would follow.
     done = subprocess.run(
         [sys.executable, script, json.dumps(smallest)],
@@ -424,7 +484,7 @@ def test_the_embedding_path_is_exported_for_any_batch(tmp_path):
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == list(BACKENDS)
+    assert done.stdout.split() == kinds
 
 
 EXPORT = """

@@ -339,11 +339,52 @@ def test_the_shipped_config_has_none():
             "grid[0].test: 'demo-test' is of the speakers that are trained on; test on"
             " another split",
         ),
+        (
+            "backends.unipool",
+            {"kind": "finetune-cls"},
+            "backends.unipool.options.encoder: missing",
+        ),
+        (
+            "backends.unused",
+            {"kind": "finetune-cls", "options": {"encoder": "tiny-wavlmm"}},
+            "backends.unused.options.encoder: 'tiny-wavlmm' is not defined under"
+            " backbones; did you mean 'tiny-wavlm'?",
+        ),
+        (
+            "backends.unused",
+            {"kind": "finetune-cls", "options": {"encoder": 3}},
+            "backends.unused.options.encoder: 3 is not of type 'string'",
+        ),
     ],
 )
 def test_a_mistake_says_which_key_and_what_was_meant(path, value, problem):
     (found,) = problems_after(path, value)
     assert found.startswith(problem)
+
+
+def test_an_encoder_is_fine_tuned_on_the_waveform_only():
+    config = copy.deepcopy(CONFIG)
+    config["backends"]["fine"] = {
+        "kind": "finetune-pooled",
+        "options": {"encoder": "tiny-wavlm"},
+    }
+    block = config["grid"][0] | {"backends": ["fine"]}
+    config["fusions"]["both"] = [
+        {"backbone": "waveform", "backend": "fine"},
+        {"backbone": "mfcc-24", "backend": "fine"},
+    ]
+    config["grid"] = [
+        block | {"backbones": ["waveform", "fbank-80"], "fusions": ["both"]}
+    ]
+
+    of_block, of_member = problems_of(config, SCHEMA)
+
+    assert of_block == (
+        "grid[0].backbones: 'fbank-80' is no waveform, on which 'fine' fine-tunes its"
+        " encoder (tiny-wavlm); name a backbone with `features: waveform`, in a block"
+        " of its own"
+    )
+    assert of_member.startswith("fusions.both[1].backbone: 'mfcc-24' is no waveform")
 
 
 def test_an_unknown_option_lists_the_known_ones():

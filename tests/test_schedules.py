@@ -46,6 +46,15 @@ def test_one_cycle_goes_up_to_the_rate_and_down_to_almost_nothing():
     assert max(given) == given[3]
 
 
+def test_one_cycle_may_go_straight():
+    given = rates(OneCycle(warmup_fraction=0.2, shape="straight"))
+
+    # Up in 3 steps from 0.04, down in 16.
+    assert given[:4] == pytest.approx([0.04, 0.36, 0.68, 1])
+    assert given[11] == pytest.approx((1 + 4e-6) / 2)
+    assert given[19] == pytest.approx(1 / 250_000)
+
+
 def test_one_cycle_turns_the_momentum_the_other_way_unless_told_not_to():
     turned = groups(OneCycle(warmup_fraction=0.2), steps=20, rate=1.0)
     kept = groups(OneCycle(cycle_momentum=False), steps=20, rate=1.0)

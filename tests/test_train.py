@@ -55,6 +55,18 @@ def test_a_run_leaves_weights_history_and_what_it_was(cached, tmp_path):
     assert not (tmp_path / "run" / "state.pt").exists()
 
 
+def test_what_is_frozen_for_ever_is_not_among_the_parameters(cached, tmp_path):
+    train_run(cached, tmp_path, kind="finetune-pooled", steps=0)
+
+    weights, info = read_checkpoint(tmp_path)
+    convolutions = sum(
+        tensor.numel() for name, tensor in weights.items() if "conv_layers" in name
+    )
+    everything = sum(tensor.numel() for tensor in weights.values())
+    assert convolutions > 0
+    assert info["backend_parameters"] == everything - convolutions
+
+
 def test_the_last_round_may_be_shorter(cached, tmp_path):
     train_run(cached, tmp_path, steps=6, validate_every=4)
 
@@ -101,6 +113,8 @@ def test_killed_and_resumed_it_ends_in_the_same_weights(
             "schedule": "cyclic",
             "schedule_options": {"cycles": 2},
         },
+        {"kind": "finetune-pooled"},
+        {"kind": "finetune-cls"},
     ],
 )
 def test_so_it_does_with_other_settings(cached, tmp_path, monkeypatch, changes):

@@ -587,3 +587,35 @@ def test_another_list_makes_the_trials_again_and_a_missing_one_is_named(tmp_path
     missing = listed("c")
     assert missing.returncode != 0
     assert "trials.own-test.file: c.csv is not there" in missing.stderr
+
+
+def test_an_encoder_is_fine_tuned_and_its_change_trains_anew(project):
+    backbones = CONFIG["backbones"] | {"waveform": {"features": "waveform"}}
+    fine = {"kind": "finetune-pooled", "options": {"encoder": "tiny"}}
+    block = CONFIG["grid"][0] | {"backbones": ["waveform"], "backends": ["fine"]}
+    config = changed(
+        backbones=backbones,
+        backends=CONFIG["backends"] | {"fine": fine},
+        grid=[block, *CONFIG["grid"]],
+    )
+    write_config(project, config)
+    before = jobs(snakemake(project, "results/table.csv", "--dry-run"))
+
+    run = snakemake(project, "results/table.csv")
+    again = jobs(snakemake(project, "results/table.csv", "--dry-run"))
+    config["backbones"]["tiny"] = backbones["tiny"] | {"normalize": "none"}
+    write_config(project, config | {"grid": [block]})
+    other = snakemake(project, "results/table.csv", "--dry-run")
+
+    assert before["train"] == 1
+    assert run.returncode == 0, run.stderr + run.stdout
+    table = pd.read_csv(project / "results" / "table.csv")
+    assert list(table["backend"]) == ["mean", "unipool", "fine"]
+    model = project / "results/runs/own/waveform/fine/seed-0/model.json"
+    info = json.loads(model.read_text("utf-8"))
+    assert info["options"] == {"encoder": "results/backbones/tiny"}
+    assert info["definition"]["encoder"]["config"] == backbones["tiny"]["config"]
+    assert again == {}
+    assert jobs(other)["fetch_backbone"] == 1
+    assert jobs(other)["train"] == 1
+    assert "extract" not in jobs(other)

@@ -10,6 +10,7 @@ it, when a schedule is made or, if it depends on the training, when it is checke
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
@@ -32,10 +33,11 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(Schedule):
-    """Up from 1/25 of the rate, then down to 1/250,000, both along a cosine.
+    """Up from 1/25 of the rate, then down to 1/250,000.
 
     Args:
         warmup_fraction: share of the steps in which the rate rises.
+        shape: both ways along half a cosine, or straight.
         cycle_momentum: whether the momentum (of Adam: beta 1) goes the other way, from
             0.95 down to 0.85 and back, in place of the optimizer's own.
 
@@ -44,6 +46,7 @@ class OneCycle(Schedule):
     """
 
     warmup_fraction: float = 0.1
+    shape: Literal["cosine", "straight"] = "cosine"
     cycle_momentum: bool = True
 
     def __post_init__(self) -> None:
@@ -72,6 +75,7 @@ class OneCycle(Schedule):
             max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=max(steps, 1),
             pct_start=self.warmup_fraction,
+            anneal_strategy="cos" if self.shape == "cosine" else "linear",
             cycle_momentum=self.cycle_momentum,
         )
 

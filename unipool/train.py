@@ -175,9 +175,9 @@ def train(
 
 
 def _costs(trainee: Trainee) -> dict[str, float]:
-    parameters = trainee.backend.parameters()
+    trained = [some for some in trainee.backend.parameters() if some.requires_grad]
     return {
-        "backend_parameters": sum(some.numel() for some in parameters),
+        "backend_parameters": sum(some.numel() for some in trained),
         "train_seconds": round(trainee.seconds, 3),
         "train_memory_bytes": peak_memory_bytes(trainee.device),
     }

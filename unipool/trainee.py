@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,14 @@ from unipool.training import Training
 STATEFUL = ("backend", "loss", "optimizer", "schedule")
 PLAIN = ("step", "seconds", "learning_rate", "best", "history")
 """What a trainee consists of: parts that have a state, and values that are one."""
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A backend that is not trained alike in all of its steps."""
+
+    def begin_step(self, step: int, steps: int) -> None:
+        """Get ready for an update, counted from 0, of so many."""
 
 
 class Trainee:
@@ -68,6 +76,8 @@ class Trainee:
             ValueError: when the loss is not finite.
         """
         torch.manual_seed(self._seed_of_step())
+        if isinstance(self.backend, Staged):
+            self.backend.begin_step(self.step, self.training.steps)
         self.loss.margin_share = self.training.margin_share(self.step)
         self.optimizer.zero_grad()
         total = 0.0

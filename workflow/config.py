@@ -84,6 +84,12 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         copies = range(1, view.get("augmented", {}).get("copies", 0) + 1)
         for copy in {f"{name}-{copy}" for copy in copies} & set(config["views"]):
             yield f"views.{copy}: is a copy of {name!r} already; choose another name"
+    for name, backend in config["backends"].items():
+        encoder = backend.get("options", {}).get("encoder")
+        if isinstance(encoder, str):
+            yield from _look_up(
+                config, "backbones", f"backends.{name}.options.encoder", encoder
+            )
     for i, block in enumerate(config["grid"]):
         yield from _look_up(config, "corpora", f"grid[{i}].train", block["train"])
         if block.get("view", "full") != "full":
@@ -97,9 +103,34 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         ):
             for name in block.get(key, ()):
                 yield from _look_up(config, library, f"grid[{i}].{key}", name)
+        yield from _deaf(config, i)
         if block["train"] in config["corpora"]:
             yield from _unfair_tests(config, i)
             yield from unfair_corpora(config, i)
+
+
+def _deaf(config: dict[str, Any], i: int) -> Iterator[str]:
+    """Find encoders that are to be fine-tuned on other than the waveform."""
+    block = config["grid"][i]
+    pairs = [
+        (f"grid[{i}].backbones", backbone, backend)
+        for backbone in block["backbones"]
+        for backend in block["backends"]
+    ]
+    pairs += [
+        (f"fusions.{name}[{j}].backbone", member["backbone"], member["backend"])
+        for name in block.get("fusions", ())
+        for j, member in enumerate(config.get("fusions", {}).get(name, ()))
+    ]
+    for where, backbone, backend in pairs:
+        options = config["backends"].get(backend, {}).get("options", {})
+        features = config["backbones"].get(backbone, {}).get("features")
+        if "encoder" in options and features != "waveform":
+            yield (
+                f"{where}: {backbone!r} is no waveform, on which {backend!r} fine-tunes"
+                f" its encoder ({options['encoder']}); name a backbone with `features:"
+                " waveform`, in a block of its own"
+            )
 
 
 def _unverified(where: str, listed: dict[str, Any]) -> Iterator[str]:

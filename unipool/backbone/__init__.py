@@ -21,11 +21,13 @@ from unipool.backbone.source import (
     download_backbone,
     make_backbone,
 )
+from unipool.backbone.trainable import TrainableEncoder
 
 __all__ = [
     "FEATURES",
     "Backbone",
     "Encoder",
+    "TrainableEncoder",
     "Window",
     "copy_backbone",
     "download_backbone",

@@ -61,7 +61,7 @@ class Samples:
 
     def __init__(self, config: Any, *, normalize: bool) -> None:
         self._conv = list(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self._normalize = normalize
+        self.normalize = normalize
         self.shift = int(np.prod(config.conv_stride))
         self.smallest = 1
         for kernel, stride in reversed(self._conv):
@@ -79,7 +79,7 @@ class Samples:
         return _pad(prepared)
 
     def _prepare(self, wave: Waveform) -> Waveform:
-        if not self._normalize:
+        if not self.normalize:
             return wave
         # As Wav2Vec2FeatureExtractor does it.
         scaled = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)

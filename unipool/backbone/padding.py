@@ -49,15 +49,18 @@ class Padding:
     def normalise(
         self, frames: Float[Tensor, "B C T"], norm: nn.GroupNorm, conv: nn.Conv1d
     ) -> Float[Tensor, "B C T"]:
-        """Normalise each channel over the real frames of each utterance, in place."""
-        for one, size in zip(frames, self._samples, strict=True):
-            count = (size - conv.kernel_size[0]) // conv.stride[0] + 1
+        """Normalise each channel over the real frames of each utterance.
+
+        In place, unless a gradient is wanted.
+        """
+        counts = [
+            (size - conv.kernel_size[0]) // conv.stride[0] + 1 for size in self._samples
+        ]
+        if torch.is_grad_enabled():
+            return _normalised(frames, counts, norm)
+        for one, count in zip(frames, counts, strict=True):
             real = one[None, :, :count]
-            real.copy_(
-                nn.functional.group_norm(
-                    real, norm.num_groups, norm.weight, norm.bias, norm.eps
-                )
-            )
+            real.copy_(norm(real))
         return frames
 
     def _clear(self, _: nn.Module, inputs: Any) -> Any:
@@ -68,6 +71,21 @@ class Padding:
         before = frames.shape[2] - self._real.shape[2]
         real = nn.functional.pad(self._real, (before, 0), value=True)
         return (frames.masked_fill(~real, 0),)
+
+
+def _normalised(
+    frames: Float[Tensor, "B C T"], counts: list[int], norm: nn.GroupNorm
+) -> Float[Tensor, "B C T"]:
+    """Normalise the first frames of each utterance in a copy, with zeros behind."""
+    longest = frames.shape[2]
+    if min(counts) == longest:  # crops are of one length, and quicker together
+        return norm(frames)
+    return torch.cat(
+        [
+            nn.functional.pad(norm(one[None, :, :count]), (0, longest - count))
+            for one, count in zip(frames, counts, strict=True)
+        ]
+    )
 
 
 class _MaskedGroupNorm(nn.Module):

@@ -15,6 +15,7 @@ from unipool.backends.combined import (
     WeightedSumEcapa,
     WeightedSumXVector,
 )
+from unipool.backends.finetuned import FinetuneCls, FinetunePooled
 from unipool.backends.ltdnn import LTDNND3Net, LTDNNEcapa
 from unipool.backends.mhfa import MHFA, ContextAwareMHFA
 from unipool.backends.scratch import ScratchEcapa, ScratchXVector
@@ -34,4 +35,6 @@ BACKENDS: dict[str, type[nn.Module]] = {
     "xvector": ScratchXVector,
     "ecapa-tdnn": ScratchEcapa,
     "sincnet": SincNet,
+    "finetune-pooled": FinetunePooled,
+    "finetune-cls": FinetuneCls,
 }

@@ -261,11 +261,21 @@ def corpora_of(names):
     }
 
 
+def encoder_of(backend):
+    """The backbone that a backend fine-tunes, by its name; None where it does not."""
+    return config["backends"][backend]["options"].get("encoder")
+
+
 def definition_of(wildcards):
     """All settings that decide what a run becomes; a change of them redoes it."""
     trials, listed = valid_trials_of(wildcards)
     backend = config["backends"][wildcards.backend]
-    return {
+    fine_tuned = {}
+    if (encoder := encoder_of(wildcards.backend)) is not None:
+        folder = str(Path(BACKBONE.format(backbone=encoder)).parent)
+        backend = backend | {"options": backend["options"] | {"encoder": folder}}
+        fine_tuned = {"encoder": config["backbones"][encoder]}
+    return fine_tuned | {
         "versions": [CORPUS_VERSION, EXTRACT_VERSION, TRAIN_VERSION],
         "corpora": corpora_of({wildcards.train_corpus, listed["corpus"]}),
         "valid_trials": {trials: listed},
@@ -297,14 +307,18 @@ def was_made_with(file, definition):
 
 
 def cache_needed(wildcards, corpus, split, made, view="full"):
-    """The receipts of a split and its backbone, as far as `made` waits for them.
+    """The receipts of a split and its backbones, as far as `made` waits for them.
 
     The cache is large and may go once its runs are done. So a finished product does not
     ask for what was deleted since: Snakemake would make that again, and then the
     product, as soon as one new run needs it.
     """
+    encoder = encoder_of(wildcards.backend)
+    backbones = (
+        [wildcards.backbone] if encoder is None else [wildcards.backbone, encoder]
+    )
     files = [
-        BACKBONE.format(backbone=wildcards.backbone),
+        *(BACKBONE.format(backbone=backbone) for backbone in backbones),
         *receipts(wildcards.backbone, corpus, split, view),
     ]
     is_there = Path(made.format_map(wildcards)).exists()
