@@ -7,8 +7,8 @@ from typing import Any
 def unfit_pairs(config: dict[str, Any]) -> Iterator[str]:
     """List backends that cannot be built on a backbone of the grid, and why, once.
 
-    Nothing is known beforehand of encoders from the Hugging Face hub or from a folder:
-    their own job says it.
+    Nothing is known beforehand of encoders from the Hugging Face hub or from a folder,
+    nor of those that a backend fine-tunes: their own job says it.
     """
     # Here, not above: torch takes seconds to import, and only planning needs this.
     import torch
@@ -24,13 +24,12 @@ def unfit_pairs(config: dict[str, Any]) -> Iterator[str]:
     }
     told = set()
     for backend, backbone in sorted(pairs):
-        if backend in told:
-            continue
+        entry, where = config["backends"][backend], f"backends.{backend}"
         sizes = _sizes_of(config["backbones"][backbone])
-        if sizes is None:
+        is_fetched_later = "encoder" in entry.get("options", {})
+        if backend in told or sizes is None or is_fetched_later:
             continue
         layers, hidden_size = sizes
-        entry, where = config["backends"][backend], f"backends.{backend}"
         wanted = entry.get("layers", layers)
         if unknown := sorted(set(wanted) - set(layers)):
             told.add(backend)
