@@ -7,7 +7,6 @@ from test_bootstrap import METRICS, trials_of
 
 from unipool.bootstrap import draw_speakers
 from unipool.intervals import (
-    around,
     around_mean,
     difference_of_means,
     holm,
@@ -22,6 +21,14 @@ def intervals(trials, speakers, *, draws=200, seed=0, metrics=METRICS):
         name: around(metric(scored.error_rates()), drawn[name].to_numpy(), speakers)
         for name, metric in metrics.items()
     }
+
+
+def around(value, drawn, num_speakers, *, bounded=True):
+    """Give the interval of a metric of one seed."""
+    _, low, high = around_mean(
+        np.array([value]), drawn[:, None], num_speakers, bounded=bounded
+    )
+    return low, high
 
 
 def difference(value, drawn, num_speakers):

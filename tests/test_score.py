@@ -371,6 +371,15 @@ def test_versions_that_one_run_does_not_know_are_said_to_be_unknown(systems, tmp
     assert fused.versions["trained_with"]["torch"] == "2.13, not known"
 
 
+def test_scores_in_another_order_than_the_list_are_not_fused(systems, tmp_path):
+    _, (one, _) = systems
+    turned = pd.read_csv(one / "test.csv", dtype=str)[::-1]
+    write_trials(turned, tmp_path / "turned.csv")
+
+    with pytest.raises(ValueError, match="scores of other trials than those of"):
+        fuse_test(systems, tmp_path, trials=tmp_path / "turned.csv")
+
+
 def test_scores_of_other_trials_are_not_fused(systems, tmp_path):
     _, (one, other) = systems
     fewer = tmp_path / "fewer.csv"

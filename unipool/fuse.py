@@ -19,7 +19,7 @@ from unipool.cell import (
     write_cell,
 )
 from unipool.manifest import read_manifest
-from unipool.trials import read_trial_list
+from unipool.trials import COLUMNS, read_trial_list
 
 
 def fuse(
@@ -58,11 +58,11 @@ def fuse(
     listed = read_trial_list(trials)
     members = [read_cell(cell.metrics) for cell in cells]
     valid, valid_trials = _side_by_side(valid_scores)
-    tested, _ = _side_by_side([cell.scores for cell in cells])
-    if len(tested) != len(listed.trials):
+    tested, tested_trials = _side_by_side([cell.scores for cell in cells])
+    if not tested_trials[list(COLUMNS)].equals(listed.trials[list(COLUMNS)]):
         raise ValueError(
-            f"{cells[0].scores}: {len(tested)} trials, {trials} has"
-            f" {len(listed.trials)}; score them again"
+            f"{cells[0].scores}: scores of other trials than those of {trials}; score"
+            " them again"
         )
     started = time.monotonic()
     targets = valid_trials["target"].to_numpy(bool)
@@ -90,7 +90,7 @@ def _side_by_side(
 ) -> tuple[Float64[np.ndarray, "K F"], pd.DataFrame]:
     """Give the scores of all files, a column for each, and the trials they are of."""
     tables = [read_scores(path) for path in paths]
-    key = ["enrolment", "test", "target"]
+    key = list(COLUMNS)
     for path, table in zip(paths, tables, strict=True):
         if not table[key].equals(tables[0][key]):
             raise ValueError(

@@ -12,37 +12,6 @@ POWER = 1 / 4
 would be infinitely far away, and the rate itself, which has no room below it."""
 
 
-def around(
-    value: float,
-    drawn: Float64[np.ndarray, " draws"],
-    num_speakers: int,
-    *,
-    bounded: bool = True,
-) -> tuple[float, float]:
-    """Give the 95 % interval of a metric, for other speakers of the same kind.
-
-    On the scale of fourth roots, where draws spread alike to both sides, it is the
-    value plus and minus the standard deviation of the draws times Student's quantile
-    for so many speakers, moved by as much as the draws' mean lies beside the value, the
-    other way: minimum costs are lower on draws than on the list, and so on the list
-    than on new speakers. It always holds the value.
-
-    Where there was no error at all, it ends where so many speakers without error would
-    be too lucky, and likewise where nothing was accepted on any draw and the cost is 1.
-    Without draws both ends are NaN.
-
-    Args:
-        value: of the metric.
-        drawn: it, on draws of the speakers.
-        num_speakers: that were drawn from.
-        bounded: whether it is at most 1.
-    """
-    _, low, high = around_mean(
-        np.array([value]), drawn[:, None], num_speakers, bounded=bounded
-    )
-    return low, high
-
-
 def around_mean(
     values: Float64[np.ndarray, " seeds"],
     draws: Draws,
@@ -52,9 +21,18 @@ def around_mean(
 ) -> tuple[float, float, float]:
     """Give the mean of a metric over seeds, and its 95 % interval.
 
-    The interval knows of other speakers and of other seeds: its squared standard error
+    On the scale of fourth roots, where draws spread alike to both sides, it is the mean
+    plus and minus its standard error times Student's quantile, moved by as much as the
+    draws' mean lies beside it, the other way: minimum costs are lower on draws than on
+    the list, and so on the list than on new speakers. It always holds the mean.
+
+    The interval knows of other speakers and of other seeds: the squared standard error
     is the variance of the mean over the draws, plus that of the seeds divided by their
-    number. With one seed it is ``around``.
+    number, if there are several.
+
+    Where there was no error at all, it ends where so many speakers without error would
+    be too lucky, and likewise where nothing was accepted on any draw and the cost is 1.
+    Without draws both ends are NaN.
 
     Args:
         values: of the metric, for each seed.
