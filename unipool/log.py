@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from unipool.ending import on_sigterm
 from unipool.lock import only_writer
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
     """Send what is logged in the block to a file and, with the job's name, to stderr.
 
     A mistake of the user's (ValueError, OSError) ends the process with its message
-    alone; anything else is a fault of ours and leaves its traceback in the log.
+    alone; anything else is a fault of ours and leaves its traceback in the log. SIGTERM
+    ends it too, with a message, and what the block holds is let go of.
 
     A killed Snakemake leaves its running jobs behind; the same job started again waits
     here until they are done, so two never write the same files.
@@ -77,7 +79,8 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         root.handlers = [to_file, to_terminal]
         try:
-            yield
+            with on_sigterm(_end):
+                yield
         except (ValueError, OSError) as error:
             logger.error("error: %s", error)
             sys.exit(1)
@@ -88,3 +91,11 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
             sys.exit(1)
         finally:
             to_file.close()
+
+
+def _end() -> None:
+    logger.error(
+        "error: told to end (SIGTERM) before the work is done; what is whole is kept,"
+        " and the same job started again goes on from there"
+    )
+    sys.exit(1)

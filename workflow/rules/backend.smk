@@ -46,6 +46,9 @@ rule train:
         "../envs/unipool.yaml"
     resources:
         gpu=gpus_of_job(),
+        cpus_per_task=2,  # one gathers crops
+        mem_mb=growing(mb_to_train),
+        runtime=growing(minutes_to_train),
     params:
         definition=definition_of,
         train_split=lambda wildcards, input: cached_split(
@@ -78,6 +81,8 @@ rule embed:
         "../envs/unipool.yaml"
     resources:
         gpu=gpus_of_job(),
+        mem_mb=growing(mb_to_embed),
+        runtime=growing(minutes_to_embed),
     params:
         version=EMBED_VERSION,
         split=lambda wildcards, input: cached_split(
@@ -116,6 +121,9 @@ rule score:
         "benchmarks/score/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}{scoring}.tsv"
     conda:
         "../envs/unipool.yaml"
+    resources:
+        mem_mb=growing(mb_to_read),
+        runtime=growing(lambda wildcards, input: 30),
     params:
         version=SCORE_VERSION,
         valid_trials=lambda wildcards: valid_trials_of(wildcards)[0],
@@ -149,6 +157,9 @@ rule fuse:
         "benchmarks/fuse/{train_corpus}{train_view}/{fusion}/seed-{seed}/{trials}.tsv"
     conda:
         "../envs/unipool.yaml"
+    resources:
+        mem_mb=growing(mb_to_read),
+        runtime=growing(lambda wildcards, input: 30),
     params:
         version=SCORE_VERSION,
         members=lambda wildcards: members_of(wildcards, SCORES, wildcards.trials),

@@ -51,6 +51,9 @@ rule extract:
         "../envs/unipool.yaml"
     resources:
         gpu=gpus_of_job(),
+        cpus_per_task=3,  # one decodes, one encodes, one writes
+        mem_mb=growing(mb_to_extract),
+        runtime=growing(minutes_to_extract),
     params:
         version=EXTRACT_VERSION,
         view=lambda wildcards: view_of_set(wildcards.view),
@@ -76,6 +79,8 @@ rule plan:
         "../envs/unipool.yaml"
     resources:
         gpu=gpus_of_job(),
+        mem_mb=growing(lambda wildcards, input: 2 * MB_OF_PROCESS),
+        runtime=growing(minutes_to_plan),
     params:
         sets=lambda wildcards, input: sets_of_grid(),
         cache_dir=config["cache_dir"],

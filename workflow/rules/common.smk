@@ -1,6 +1,7 @@
 """What all rules share: the checked config, where files are, who waits for what."""
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -18,6 +19,10 @@ from workflow.sources import missing_files
 sys.executable = shlex.quote(sys.executable)
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
+
+# The network is for local rules (fetch_*): a job on another machine has all it needs.
+if workflow.remote_exec:
+    os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Only the process that plans the jobs looks for mistakes; the jobs start quicker.
 if workflow.is_main_process:

@@ -14,6 +14,7 @@ OUTPUTS:
 
 localrules:
     fetch_list,
+    prepare_trials,
 
 
 rule prepare_corpus:
@@ -30,7 +31,10 @@ rule prepare_corpus:
         "benchmarks/prepare_corpus/{corpus}.tsv"
     conda:
         "../envs/unipool.yaml"
-    threads: workflow.cores or 1
+    threads: all_cores(of_a_node=8)
+    resources:
+        mem_mb=growing(lambda wildcards, input: MB_OF_PROCESS),
+        runtime=growing(lambda wildcards, input: 240),
     params:
         version=CORPUS_VERSION,
         kind=corpus_setting("kind"),

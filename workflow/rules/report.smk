@@ -72,6 +72,8 @@ rule probe:
         "../envs/unipool.yaml"
     resources:
         gpu=gpus_of_job(),
+        mem_mb=growing(lambda wildcards, input: MB_OF_PROCESS),
+        runtime=growing(minutes_to_probe),
     params:
         definition=definition_of_probe,
         test_split=lambda wildcards, input: cached_split(
@@ -102,6 +104,9 @@ rule map_embeddings:
         "benchmarks/map_embeddings/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{corpus}-{split}.tsv"
     conda:
         "../envs/unipool.yaml"
+    resources:
+        mem_mb=growing(mb_to_read),
+        runtime=growing(lambda wildcards, input: 30),
     params:
         version=MAP_VERSION,
     script:
@@ -139,6 +144,9 @@ rule report:
         "benchmarks/report/report.tsv"
     conda:
         "../envs/unipool.yaml"
+    resources:
+        mem_mb=growing(mb_to_read),
+        runtime=growing(lambda wildcards, input: 30),
     params:
         version=REPORT_VERSION,
         runs=folders_of_grid(),
