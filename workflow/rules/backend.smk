@@ -44,9 +44,10 @@ rule train:
         "benchmarks/train/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}.tsv"
     conda:
         "../envs/unipool.yaml"
+    threads: processes_of
     resources:
-        gpu=gpus_of_job(),
-        cpus_per_task=2,  # one gathers crops
+        gpu=lambda wildcards: gpus_of_job(processes_of(wildcards)),
+        cpus_per_task=lambda wildcards: 1 + processes_of(wildcards),  # one reads
         mem_mb=growing(mb_to_train),
         runtime=growing(minutes_to_train),
     params:
@@ -60,6 +61,7 @@ rule train:
             valid_trials_of(wildcards)[1]["split"],
         ),
         machine=lambda wildcards, threads: config["machine"],
+        processes=lambda wildcards, threads: processes_of(wildcards),
     script:
         "../scripts/train.py"
 
