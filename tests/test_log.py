@@ -105,3 +105,17 @@ def test_the_same_job_started_again_waits_until_the_first_is_dead(tmp_path):
     second.kill()
     first.join()
     second.join()
+
+
+def test_a_job_that_is_told_to_end_says_so_and_lets_go_of_what_it_holds(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    started = spawn.Event()
+    job = spawn.Process(target=hold, args=(tmp_path / "a.log", started))
+    job.start()
+    assert started.wait(60)
+    job.terminate()
+    job.join(30)
+
+    assert job.exitcode == 1
+    assert "told to end (SIGTERM)" in (tmp_path / "a.log").read_text("utf-8")
+    assert not (tmp_path / "a.log.lock.holder").exists()

@@ -1,7 +1,13 @@
 """A whole training: what it leaves, and that a kill changes nothing of it."""
 
 import json
+import logging
+import multiprocessing
+import os
+import re
 import shutil
+import signal
+import time
 
 import pandas as pd
 import pytest
@@ -9,8 +15,10 @@ import torch
 from conftest import train_run
 
 from unipool.backends import BACKENDS
-from unipool.checkpoint import read_checkpoint, write_state
+from unipool.checkpoint import read_checkpoint, read_state, write_state
+from unipool.log import job_log
 from unipool.manifest import read_manifest, write_manifest
+from unipool.trainee import Trainee
 
 
 class Killed(BaseException):
@@ -102,6 +110,83 @@ def test_killed_and_resumed_it_ends_in_the_same_weights(
         pd.read_csv(tmp_path / "broken" / "history.csv"),
         pd.read_csv(tmp_path / "unbroken" / "history.csv"),
     )
+
+
+def bytes_of(run):
+    return [(run / name).read_bytes() for name in ("model.safetensors", "history.csv")]
+
+
+@pytest.mark.parametrize("after", [1, 2, 5])
+def test_told_to_end_it_keeps_the_step_it_is_at(
+    cached, tmp_path, monkeypatch, caplog, after
+):
+    """In the middle between two validations, and at one."""
+    train_run(cached, tmp_path / "unbroken")
+    update = Trainee.update
+
+    def update_and_tell(trainee, batches):
+        loss = update(trainee, batches)
+        if trainee.step == after:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainee, "update", update_and_tell)
+        with pytest.raises(SystemExit) as ended:
+            train_run(cached, tmp_path / "broken")
+    kept = read_state(tmp_path / "broken")
+    train_run(cached, tmp_path / "broken")
+
+    assert ended.value.code == 1
+    assert f"told to end (SIGTERM) after step {after}; its state is kept" in caplog.text
+    assert kept["step"] == after
+    assert len(kept["losses"]) == after % 2
+    assert bytes_of(tmp_path / "broken") == bytes_of(tmp_path / "unbroken")
+
+
+def test_told_to_end_when_all_steps_are_done_it_finishes(cached, tmp_path, monkeypatch):
+    keep = write_state
+
+    def keep_and_tell(folder, state):
+        keep(folder, state)
+        if state["step"] == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("unipool.train.write_state", keep_and_tell)
+    train_run(cached, tmp_path)
+
+    assert read_checkpoint(tmp_path)
+
+
+LONG = {"steps": 300, "validate_every": 1000, "kind": "mhfa"}
+
+
+def train_as_job(cached, run):
+    with job_log(run / "log", "train"):
+        train_run(cached, run, **LONG)
+
+
+def test_a_process_that_is_told_to_end_goes_on_where_it_was(cached, tmp_path, caplog):
+    train_run(cached, tmp_path / "unbroken", **LONG)
+    process = multiprocessing.get_context("spawn").Process(
+        target=train_as_job, args=(cached, tmp_path / "broken")
+    )
+    process.start()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "broken" / "state.pt").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.terminate()
+    process.join(60)
+    log = (tmp_path / "broken" / "log").read_text("utf-8")
+    caplog.set_level(logging.INFO)
+    train_run(cached, tmp_path / "broken", **LONG)
+
+    assert process.exitcode == 1
+    (step,) = re.findall(r"told to end \(SIGTERM\) after step (\d+)", log)
+    assert int(step) < 300
+    assert f"going on from step {step} of an earlier start" in caplog.text
+    assert bytes_of(tmp_path / "broken") == bytes_of(tmp_path / "unbroken")
 
 
 @pytest.mark.parametrize(

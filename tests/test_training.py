@@ -226,7 +226,7 @@ def goes_on_to_the_bit(folder, **settings):
     broken = trainee(**settings)
     for batch in batches(0, 5):
         broken.update([batch])
-    broken.add_validation(1.0, 0.5)
+    broken.add_validation(0.5)
     write_state(folder, broken.state())
     resumed = trainee(**settings)
     resumed.restore(read_state(folder))
@@ -332,7 +332,7 @@ def test_the_best_validation_is_kept_and_of_equals_the_later():
     for number, eer in enumerate([0.5, 0.2, 0.2, 0.3]):
         with torch.no_grad():
             learner.backend.head[1].bias.fill_(number)
-        learner.add_validation(0.0, eer)
+        learner.add_validation(eer)
         kept.append(int(learner.best["head.1.bias"][0]))
 
     assert kept == [0, 1, 2, 2]

@@ -1,7 +1,8 @@
 """Train one backend from the cache: the whole loop, written out.
 
 Everything random follows from the seed and the step, and the state is kept at each
-validation, so a training that was killed ends in the same weights as one that was not.
+validation and at SIGTERM, so a training that was killed ends in the same weights as one
+that was not.
 
 Source: the published training code of UniPool (Kim et al., arXiv 2409.07770 v1):
 gradient clip; of the validations the one of lowest EER is kept, of equals the later.
@@ -10,7 +11,8 @@ Optimizer and learning rate are by default its own, Adam and one cycle.
 
 import json
 import logging
-import math
+import sys
+import threading
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -28,6 +30,7 @@ from unipool.batches import CropSampler
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
 from unipool.device import peak_memory_bytes, pick_device
 from unipool.distributed import ALONE, World
+from unipool.ending import on_sigterm
 from unipool.log import LoggedProgress
 from unipool.provenance import versions
 from unipool.splits import Memory, SplitCache
@@ -191,32 +194,42 @@ def _loop(
 ) -> None:
     """Update, validate and keep the state in turn, until all steps are done.
 
-    The first validation is of the untrained backend.
+    The first validation is of the untrained backend. At SIGTERM the state is kept after
+    the present update or validation, and the process ends.
     """
-    training = trainee.training
-    with LoggedProgress(
+    training, world = trainee.training, trainee.world
+    told, ending = threading.Event(), False
+    bar = LoggedProgress(
         desc="train", unit="steps", total=training.steps, initial=trainee.step
-    ) as bar:
+    )
+    with on_sigterm(told.set), bar:
         while not trainee.history or trainee.step < training.steps:
             started = time.monotonic()
             rounds_done = trainee.step // training.validate_every
             last = min((rounds_done + 1) * training.validate_every, training.steps)
             if not trainee.history:
                 last = 0
-            losses = []
             each = training.accumulate
             batches = sampler.batches(trainee.step * each, last * each)
-            for _ in range(trainee.step, last):
-                losses.append(trainee.update(islice(batches, each)))
+            while trainee.step < last and not ending:
+                loss = trainee.update(islice(batches, each))
                 bar.set_postfix_str(
-                    f"loss {losses[-1]:.3f}, lr {trainee.learning_rate:.1e}", False
+                    f"loss {loss:.3f}, lr {trainee.learning_rate:.1e}", False
                 )
                 bar.update()
-            valid_eer = validation.eer(trainee.backend, trainee.device)
-            trainee.add_validation(
-                float(np.mean(losses)) if losses else math.nan, valid_eer
-            )
-            logger.info("step %d: validation EER %.2f %%", last, 100 * valid_eer)
+                ending = any(world.gather(told.is_set()))
+            if trainee.step == last:
+                valid_eer = validation.eer(trainee.backend, trainee.device)
+                trainee.add_validation(valid_eer)
+                logger.info("step %d: validation EER %.2f %%", last, 100 * valid_eer)
             trainee.seconds += time.monotonic() - started
-            if trainee.world.rank == 0:
+            if world.rank == 0:
                 keep(trainee.state())
+            ending = ending or any(world.gather(told.is_set()))
+            if ending and trainee.step < training.steps:
+                logger.error(
+                    "error: told to end (SIGTERM) after step %d; its state is kept, and"
+                    " the same training started again goes on from there",
+                    trainee.step,
+                )
+                sys.exit(1)

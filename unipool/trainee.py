@@ -19,7 +19,10 @@ from unipool.losses import AAMSoftmax
 from unipool.training import Training
 
 STATEFUL = ("backend", "loss", "optimizer", "schedule")
-PLAIN = ("step", "seconds", "learning_rate", "activation_bytes", "best", "history")
+PLAIN = (
+    *("step", "seconds", "learning_rate", "activation_bytes"),
+    *("losses", "best", "history"),
+)
 """What a trainee consists of: parts that have a state, and values that are one."""
 
 
@@ -82,6 +85,7 @@ class Trainee:
         learning_rate: of the last update; NaN before the first.
         activation_bytes: what the forward pass of a batch keeps for the backward one;
             the most in the first steps after the validations.
+        losses: of the updates since the last validation.
         best: weights of the best validation so far.
         history: a row for each validation.
     """
@@ -114,6 +118,7 @@ class Trainee:
         self.seconds = 0.0
         self.learning_rate = math.nan
         self.activation_bytes = 0
+        self.losses: list[float] = []
         self.best: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, float]] = []
 
@@ -148,6 +153,7 @@ class Trainee:
         self.learning_rate = float(self.schedule.get_last_lr()[0])
         self.schedule.step()
         self.step += 1
+        self.losses.append(total)
         return total
 
     def _loss_of(self, batch: CropBatch) -> Float[Tensor, ""]:
@@ -169,7 +175,7 @@ class Trainee:
             return nullcontext()
         return self._learner.no_sync()
 
-    def add_validation(self, mean_loss: float, valid_eer: float) -> None:
+    def add_validation(self, valid_eer: float) -> None:
         """Add a row to the history; remember the weights if none were better."""
         lowest = min((row["valid_eer"] for row in self.history), default=math.inf)
         if valid_eer <= lowest:
@@ -180,11 +186,12 @@ class Trainee:
         self.history.append(
             {
                 "step": self.step,
-                "loss": mean_loss,
+                "loss": float(np.mean(self.losses)) if self.losses else math.nan,
                 "learning_rate": self.learning_rate,
                 "valid_eer": valid_eer,
             }
         )
+        self.losses = []
 
     def state(self) -> dict[str, Any]:
         """Give all of it as tensors and plain values."""
