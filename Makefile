@@ -10,7 +10,9 @@ BROWSER := $(VENV)/browser
 # Many tests at a time; a free process takes over what another has still before it.
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
-.PHONY: table report test test-oldest check clean help
+CLUSTER := $(VENV)/cluster
+
+.PHONY: table report test test-slurm test-oldest check clean help
 
 table: $(SETUP)  ## fill results/table.csv (the demo, unless config.yaml says otherwise)
 	$(BIN)/snakemake --cores all results/table.csv
@@ -21,6 +23,9 @@ report: $(SETUP)  ## fill the tables and write results/report.html
 
 test: $(SETUP) $(BROWSER)  ## run the tests
 	$(PYTEST)
+
+test-slurm: $(CLUSTER)  ## run the workflow on a SLURM cluster of one node (Debian, as root)
+	$(BIN)/python -m pytest -m slurm tests/slurm
 
 test-oldest: $(OLDEST)  ## run the tests of the encoders on the oldest transformers
 	PYTHONPATH=$(OLDEST) $(BIN)/python -c "import transformers as t; print(t.__version__)"
@@ -50,6 +55,15 @@ $(SETUP): pyproject.toml constraints.txt
 $(BROWSER): | $(SETUP)
 	command -v chromium || command -v chromium-browser || command -v google-chrome \
 		|| $(BIN)/playwright install --only-shell chromium || true
+	touch $@
+
+# The executors, and the daemons of a cluster, which only root can install; without them
+# the tests are skipped, and say so.
+$(CLUSTER): $(SETUP)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cluster]'
+	which slurmctld slurmd sbatch munged >/dev/null || { apt-get update --quiet \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet \
+			--no-install-recommends munge slurm-client slurmctld slurmd; } || true
 	touch $@
 
 $(OLDEST): | $(SETUP)

@@ -649,3 +649,36 @@ def test_processes_that_cannot_train_together_say_why(project):
     log = (project / "logs/train/own/tiny/unipool/seed-1.log").read_text("utf-8")
     assert "error: this backend has batch norms" in log
     assert "Traceback" not in run.stderr.partition("Error in rule train")[0]
+
+
+def asked_for(dry_run, rule):
+    """Give what the first job of a rule asks for, as a dry run tells it."""
+    of_rule = dry_run.stdout.partition(f"\nrule {rule}:")[2]
+    line = of_rule.partition("resources: ")[2].partition("\n")[0]
+    return dict(item.split("=") for item in line.split(", "))
+
+
+def test_a_job_asks_for_more_with_more_audio_a_larger_encoder_and_each_attempt(project):
+    arguments = ("-n", "results/table.csv", "--forcerun", "extract", "train")
+    little = snakemake(project, *arguments)
+    manifest = project / "results/corpora/own/utterances.csv"
+    rows = pd.read_csv(manifest, dtype=str)
+    rows["seconds"] = "360.0000000"  # 2 hours are trained on, of 1.1 GB each
+    rows.to_csv(manifest, index=False)
+    facts = project / "results/backbones/tiny/backbone.json"
+    larger = {"parameters": 300_000_000, "hidden_size": 1024}
+    facts.write_text(json.dumps(json.loads(facts.read_text("utf-8")) | larger), "utf-8")
+    much = snakemake(project, *arguments)
+    again = snakemake(project, *arguments, "--attempt", "2")
+
+    asked = {
+        (rule, name): [int(asked_for(dry, rule)[name]) for dry in (little, much, again)]
+        for rule in ("extract", "train")
+        for name in ("mem_mb", "runtime")
+    }
+    for first, larger, twice in asked.values():
+        assert first <= larger
+        assert twice == pytest.approx(2 * larger, abs=1)
+    assert asked["extract", "mem_mb"][1] > 4000 + 8 * 300
+    assert asked["extract", "runtime"][1] > 60
+    assert asked["train", "mem_mb"][1] > 4000 + 1100 * (2 + 1)  # and validated with

@@ -9,6 +9,7 @@ gradient clip; of the validations the one of lowest EER is kept, of equals the l
 Optimizer and learning rate are by default its own, Adam and one cycle.
 """
 
+import hashlib
 import json
 import logging
 import sys
@@ -27,7 +28,13 @@ from torch import nn
 
 from unipool.backends import BACKENDS
 from unipool.batches import CropSampler
-from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
+from unipool.checkpoint import (
+    read_checkpoint,
+    read_state,
+    remove_state,
+    write_checkpoint,
+    write_state,
+)
 from unipool.device import peak_memory_bytes, pick_device
 from unipool.distributed import ALONE, World
 from unipool.ending import on_sigterm
@@ -79,7 +86,8 @@ def train(
         world: the processes that train this run together; each calls this function.
 
     Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start.
-    Writes: ``model.safetensors``, ``history.csv`` and ``model.json`` in ``run``.
+    Writes: ``model.safetensors``, ``history.csv`` and ``model.json`` in ``run``, unless
+    they are there already, of the same definition, cache and seed.
 
     Raises:
         ValueError: when a cache is not the expected one, there are fewer than two
@@ -111,9 +119,10 @@ def train(
         num_heads=trainee.loss.num_heads,
         world=world,
     )
-    identity = json.dumps(
-        [definition, cache.fingerprints, seed, *STATEFUL, *PLAIN], sort_keys=True
-    )
+    identity = _hash_of([definition, cache.fingerprints, seed, *STATEFUL, *PLAIN])
+    if _is_trained(run, identity):
+        logger.info("another job has trained this run while this one waited")
+        return
     state = read_state(run)
     if state is not None and state.pop("identity") == identity:
         trainee.restore(state)
@@ -140,6 +149,7 @@ def train(
             "hidden_size": cache.hidden_size,
             "loss_heads": trainee.loss.num_heads,
             "seed": seed,
+            "identity": identity,
             "num_speakers": len(speakers),
             **_best(trainee),
             **costs,
@@ -149,6 +159,15 @@ def train(
         },
     )
     remove_state(run)
+
+
+def _hash_of(decisive: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _is_trained(run: Path, identity: str) -> bool:
+    there = (run / "model.json").exists()
+    return there and read_checkpoint(run).info.get("identity") == identity
 
 
 def _best(trainee: Trainee) -> dict[str, float]:

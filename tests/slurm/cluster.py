@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
@@ -89,10 +90,10 @@ class Cluster:
                 *(f"--socket={munge / 'socket'}", f"--pid-file={munge / 'pid'}"),
                 *(f"--log-file={munge / 'log'}", f"--seed-file={munge / 'seed'}"),
             )
-            _wait_until((munge / "socket").exists, "munged does not answer")
+            self._wait_until((munge / "socket").exists, "munged does not answer")
             self._start("slurmctld", "-D")
             self._start("slurmd", "-D")
-            _wait_until(self._is_ready, f"no node is ready; see {self.folder}/*.log")
+            self._wait_until(self._is_ready, "no node is ready")
         except BaseException:
             self.__exit__()
             raise
@@ -102,7 +103,7 @@ class Cluster:
         with contextlib.suppress(subprocess.SubprocessError, RuntimeError):
             self.run("scancel", "--user=root", "--signal=KILL", "--full")
             self.run("scancel", "--user=root")
-            _wait_until(lambda: not self.jobs(), "jobs do not end")
+            self._wait_until(lambda: not self.jobs(), "jobs do not end")
         for daemon in reversed(self.daemons):
             daemon.terminate()
             try:
@@ -142,11 +143,22 @@ class Cluster:
         )
         return answer.stdout.strip() == "idle"
 
+    def _wait_until(self, condition: Callable[[], bool], complaint: str) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            dead = [some.args[0] for some in self.daemons if some.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                ended = f"; ended: {', '.join(dead)}" if dead else ""
+                said = "\n".join(p.read_text() for p in self.folder.glob("*.out"))
+                raise RuntimeError(f"{complaint}{ended}\n{said}")
+            time.sleep(0.1)
+
     def _configure(self) -> None:
         munge = self.folder / "munge"
         for place in (munge, self.folder / "state", self.folder / "spool"):
             place.mkdir(parents=True)
-        munge.chmod(0o755)
+        for place in (self.folder, munge):
+            place.chmod(0o755)
         (munge / "key").touch(mode=0o600)
         (munge / "key").write_bytes(os.urandom(1024))
         host = socket.gethostname().split(".")[0]
@@ -172,11 +184,3 @@ def _free_port() -> int:
     with socket.socket() as some:
         some.bind(("127.0.0.1", 0))
         return some.getsockname()[1]
-
-
-def _wait_until(condition, complaint: str, *, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(complaint)
-        time.sleep(0.1)

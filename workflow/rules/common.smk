@@ -22,7 +22,7 @@ SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
 
 # The network is for local rules (fetch_*): a job on another machine has all it needs.
 if workflow.remote_exec:
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ |= {"HF_HUB_OFFLINE": "1"}
 
 # Only the process that plans the jobs looks for mistakes; the jobs start quicker.
 if workflow.is_main_process:
