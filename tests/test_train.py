@@ -158,6 +158,18 @@ def test_told_to_end_when_all_steps_are_done_it_finishes(cached, tmp_path, monke
     assert read_checkpoint(tmp_path)
 
 
+def test_what_another_job_has_trained_meanwhile_is_not_trained_again(cached, tmp_path):
+    train_run(cached, tmp_path)
+    first = (tmp_path / "model.json").read_bytes()
+
+    train_run(cached, tmp_path)
+    second = (tmp_path / "model.json").read_bytes()
+    train_run(cached, tmp_path, learning_rate=0.001)
+
+    assert second == first
+    assert (tmp_path / "model.json").read_bytes() != first
+
+
 LONG = {"steps": 300, "validate_every": 1000, "kind": "mhfa"}
 
 

@@ -121,7 +121,6 @@ def train(
     )
     identity = _hash_of([definition, cache.fingerprints, seed, *STATEFUL, *PLAIN])
     if _is_trained(run, identity):
-        logger.info("another job has trained this run while this one waited")
         return
     state = read_state(run)
     if state is not None and state.pop("identity") == identity:
@@ -166,8 +165,12 @@ def _hash_of(decisive: list[Any]) -> str:
 
 
 def _is_trained(run: Path, identity: str) -> bool:
-    there = (run / "model.json").exists()
-    return there and read_checkpoint(run).info.get("identity") == identity
+    if not (run / "model.json").exists():
+        return False
+    if read_checkpoint(run).info.get("identity") != identity:
+        return False
+    logger.info("another job has trained this run while this one waited")
+    return True
 
 
 def _best(trainee: Trainee) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """A SLURM cluster of one node, this machine, that only this machine can reach.
 
-It needs root, and slurmctld, slurmd, slurm-client and munge as Debian and Ubuntu package
-them; it uses neither their services nor their configuration. All it writes is in one
-folder, but for links in /etc/slurm while it is up: jobs look for their configuration
-there alone. Its GPU is a device without function: SLURM hands it out, nobody computes.
+It needs root, and Debian's packages slurmctld, slurmd, slurm-client and munge; it uses
+neither their services nor their configuration. All it writes is in one folder, but for
+links in /etc/slurm while it is up: jobs look for their configuration there alone. Its
+GPU is a device without function: SLURM hands it out, nobody computes.
 """
 
 import contextlib
@@ -112,8 +112,9 @@ class Cluster:
                 daemon.send_signal(signal.SIGKILL)
                 daemon.wait()
         for name in LINKED:
-            if (SYSTEM / name).is_symlink():
-                (SYSTEM / name).unlink()
+            link = SYSTEM / name
+            if link.is_symlink() and link.readlink() == self.folder / name:
+                link.unlink()
 
     def jobs(self) -> dict[int, str]:
         """Give the comment of each job that waits or runs: rule and wildcards."""
@@ -149,7 +150,9 @@ class Cluster:
             dead = [some.args[0] for some in self.daemons if some.poll() is not None]
             if dead or time.monotonic() > deadline:
                 ended = f"; ended: {', '.join(dead)}" if dead else ""
-                said = "\n".join(p.read_text() for p in self.folder.glob("*.out"))
+                said = "\n".join(
+                    p.read_text("utf-8") for p in self.folder.glob("*.out")
+                )
                 raise RuntimeError(f"{complaint}{ended}\n{said}")
             time.sleep(0.1)
 
@@ -177,6 +180,7 @@ class Cluster:
         SYSTEM.mkdir(exist_ok=True)
         for name, content in contents.items():
             (self.folder / name).write_text(content, "utf-8")
+            (SYSTEM / name).unlink(missing_ok=True)  # of a cluster that was killed
             (SYSTEM / name).symlink_to(self.folder / name)
 
 
