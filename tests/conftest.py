@@ -193,6 +193,12 @@ SMALL = {
     "ecapa-tdnn": {"width": 8, "attention_size": 4},
     "sincnet": {"width": 8, "window_seconds": 0.025},
     "finetune-pooled": {"unfreeze_at": 0.5},
+    "finetune-lora": {
+        "backend": "mhfa",
+        "backend_options": {"num_heads": 2, "compression": 4, "embedding_size": 8},
+        "rank": 2,
+        "dropout": 0.1,
+    },
 }
 """Options that make a backend train in no time."""
 

@@ -14,6 +14,10 @@ from workflow.sources import missing_files
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+JOINT = {
+    "kind": "finetune-lora",
+    "options": {"encoder": "tiny-wavlm", "backend": "mhfa"},
+}
 
 
 def problems_after(path, value):
@@ -355,6 +359,29 @@ def test_the_shipped_config_has_none():
             {"kind": "finetune-cls", "options": {"encoder": 3}},
             "backends.unused.options.encoder: 3 is not of type 'string'",
         ),
+        # The backend that learns with an encoder.
+        (
+            "backends.unused",
+            JOINT | {"options": JOINT["options"] | {"backend": "unipol"}},
+            "backends.unused.options.backend: unknown 'unipol'; did you mean"
+            " 'unipool'?",
+        ),
+        (
+            "backends.unused",
+            JOINT | {"options": JOINT["options"] | {"backend": "sincnet"}},
+            "backends.unused.options.backend: unknown 'sincnet'; known are: unipool,",
+        ),
+        (
+            "backends.unused",
+            JOINT | {"options": JOINT["options"] | {"backend_options": {"heds": 2}}},
+            "backends.unused.options.backend_options.heds: unknown key; did you mean"
+            " 'num_heads'?",
+        ),
+        (
+            "backends.unused",
+            JOINT | {"options": JOINT["options"] | {"targets": "q_proj"}},
+            "backends.unused.options.targets: 'q_proj' is not valid under any of",
+        ),
     ],
 )
 def test_a_mistake_says_which_key_and_what_was_meant(path, value, problem):
@@ -385,6 +412,21 @@ def test_an_encoder_is_fine_tuned_on_the_waveform_only():
         " of its own"
     )
     assert of_member.startswith("fusions.both[1].backbone: 'mfcc-24' is no waveform")
+
+
+def test_the_backend_that_learns_with_an_encoder_must_fit_its_layers():
+    config = copy.deepcopy(CONFIG)
+    options = {"backend": "lap-astp", "backend_options": {"layer_pool_heads": 7}}
+    config["backends"]["joint"] = JOINT | {"options": JOINT["options"] | options}
+    config["grid"] = [
+        config["grid"][0] | {"backbones": ["waveform"], "backends": ["joint"]}
+    ]
+
+    (problem,) = problems_of(config, SCHEMA)
+
+    assert problem.startswith(
+        "backends.joint.options.backend_options: on tiny-wavlm, layer_pool_heads is 7"
+    )
 
 
 def test_an_unknown_option_lists_the_known_ones():

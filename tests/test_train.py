@@ -67,6 +67,18 @@ def test_what_is_frozen_for_ever_is_not_among_the_parameters(cached, tmp_path):
     assert info["backend_parameters"] == everything - convolutions
 
 
+def test_of_an_adapted_encoder_what_was_added_is_among_them(cached, tmp_path):
+    train_run(cached, tmp_path, kind="finetune-lora", steps=0)
+
+    weights, info = read_checkpoint(tmp_path)
+    added = sum(
+        tensor.numel()
+        for name, tensor in weights.items()
+        if "lora_" in name or name.startswith("backend.")
+    )
+    assert info["backend_parameters"] == added
+
+
 def test_the_last_round_may_be_shorter(cached, tmp_path):
     train_run(cached, tmp_path, steps=6, validate_every=4)
 
@@ -115,6 +127,7 @@ def test_killed_and_resumed_it_ends_in_the_same_weights(
         },
         {"kind": "finetune-pooled"},
         {"kind": "finetune-cls"},
+        {"kind": "finetune-lora"},
     ],
 )
 def test_so_it_does_with_other_settings(cached, tmp_path, monkeypatch, changes):

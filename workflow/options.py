@@ -53,6 +53,7 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
                 continue
             options = entry.get("options", {})
             problems = [*_fit(f"{where}.options", options, kinds[kind])]
+            problems = problems or [*_fit_inner(f"{where}.options", options)]
             yield from problems
             if section == "scorings" and not problems:
                 try:
@@ -76,6 +77,19 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
                 Training(**training)
             except ValueError as error:
                 yield f"{where}.{error}"
+
+
+def _fit_inner(where: str, options: dict[str, Any]) -> Iterator[str]:
+    """Hold the backend that learns with an encoder against what it can be."""
+    from unipool.backends import OF_LAYERS
+
+    if "backend" not in options:
+        return
+    kind, inner = options["backend"], options.get("backend_options") or {}
+    if kind not in OF_LAYERS:
+        yield f"{where}.backend: unknown {kind!r}; {suggest(kind, list(OF_LAYERS))}"
+        return
+    yield from _fit(f"{where}.backend_options", inner, OF_LAYERS[kind])
 
 
 def _fit_features(where: str, entry: dict[str, Any]) -> Iterator[str]:

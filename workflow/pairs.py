@@ -1,14 +1,15 @@
 """Build each backend of the grid for its backbone, before any of it is made."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def unfit_pairs(config: dict[str, Any]) -> Iterator[str]:
     """List backends that cannot be built on a backbone of the grid, and why, once.
 
-    Nothing is known beforehand of encoders from the Hugging Face hub or from a folder,
-    nor of those that a backend fine-tunes: their own job says it.
+    Nothing is known beforehand of encoders from the Hugging Face hub or from a folder:
+    their own job says it. Of a backend that fine-tunes an encoder, what is built is the
+    one on its hidden states, if there is one.
     """
     # Here, not above: torch takes seconds to import, and only planning needs this.
     import torch
@@ -24,32 +25,58 @@ def unfit_pairs(config: dict[str, Any]) -> Iterator[str]:
     }
     told = set()
     for backend, backbone in sorted(pairs):
-        entry, where = config["backends"][backend], f"backends.{backend}"
-        sizes = _sizes_of(config["backbones"][backbone])
-        is_fetched_later = "encoder" in entry.get("options", {})
-        if backend in told or sizes is None or is_fetched_later:
+        part = _part_on_layers(config, backend, backbone)
+        if backend in told or part is None or part.sizes is None:
             continue
-        layers, hidden_size = sizes
-        wanted = entry.get("layers", layers)
+        layers, hidden_size = part.sizes
+        wanted = layers if part.layers is None else part.layers
         if unknown := sorted(set(wanted) - set(layers)):
             told.add(backend)
             yield (
-                f"{where}.layers: {backbone} has no layer {unknown[0]} in its cache,"
-                f" which has {', '.join(map(str, layers))}"
+                f"backends.{backend}.layers: {part.on} has no layer {unknown[0]} in its"
+                f" cache, which has {', '.join(map(str, layers))}"
             )
             continue
-        training = config["train"] | entry.get("train", {})
+        training = config["train"] | config["backends"][backend].get("train", {})
         try:
             with torch.device("meta"):  # no weights are made
-                built = BACKENDS[entry["kind"]](
-                    len(wanted), hidden_size, **entry.get("options", {})
-                )
+                built = BACKENDS[part.kind](len(wanted), hidden_size, **part.options)
                 LOSSES[training["loss"]](
                     built.embedding_size, 2, **training["loss_options"]
                 )
         except ValueError as error:
             told.add(backend)
-            yield f"{where}.options: on {backbone}, {error}"
+            yield f"{part.where}: on {part.on}, {error}"
+
+
+class Part(NamedTuple):
+    """What reads hidden states: a backend, or the one on an encoder it fine-tunes."""
+
+    where: str
+    on: str
+    sizes: tuple[list[int], int] | None
+    kind: str
+    options: dict[str, Any]
+    layers: list[int] | None
+
+
+def _part_on_layers(config: dict[str, Any], backend: str, backbone: str) -> Part | None:
+    entry, where = config["backends"][backend], f"backends.{backend}.options"
+    options = entry.get("options", {})
+    if "encoder" not in options:
+        sizes = _sizes_of(config["backbones"][backbone])
+        return Part(where, backbone, sizes, entry["kind"], options, entry.get("layers"))
+    if "backend" not in options:
+        return None
+    encoder = config["backbones"][options["encoder"]]
+    return Part(
+        where=f"{where}.backend_options",
+        on=options["encoder"],
+        sizes=_sizes_of(encoder | {"cache": {}}),  # all layers, whatever is cached
+        kind=options["backend"],
+        options=options.get("backend_options") or {},
+        layers=None,
+    )
 
 
 def _sizes_of(backbone: dict[str, Any]) -> tuple[list[int], int] | None:
