@@ -203,7 +203,7 @@ SMALL = {
 """Options that make a backend train in no time."""
 
 
-def train_run(folder, run, *, kind="unipool", seed=0, **changes):
+def train_run(folder, run, *, kind="unipool", seed=0, start=None, **changes):
     """Train on the corpus that ``cached`` prepared."""
     from unipool.splits import Memory
     from unipool.train import train
@@ -226,6 +226,7 @@ def train_run(folder, run, *, kind="unipool", seed=0, **changes):
         num_threads=1,
         embed_batch_seconds=4,
         memory=Memory(memory_gb=1, gpu_memory_gb=1),
+        start=start,
     )
 
 

@@ -1,5 +1,6 @@
 """The whole workflow through Snakemake, in a folder of its own."""
 
+import itertools
 import json
 import os
 import shutil
@@ -619,3 +620,32 @@ def test_an_encoder_is_fine_tuned_and_its_change_trains_anew(project):
     assert jobs(other)["fetch_backbone"] == 1
     assert jobs(other)["train"] == 1
     assert "extract" not in jobs(other)
+
+
+def test_a_run_starts_from_another_whose_change_makes_both_anew(project):
+    backends = CONFIG["backends"] | {
+        "finer": {"start": "mean", "train": {"learning_rate": 0.0001}},
+        "finest": {"start": "finer"},
+    }
+    block = CONFIG["grid"][0] | {"backends": ["finest"]}
+    write_config(project, changed(backends=backends, grid=[block]))
+    folder = "results/runs/own/tiny"
+
+    run = snakemake(project, f"{folder}/finest/seed-0/model.json")
+    again = jobs(snakemake(project, f"{folder}/finest/seed-0/model.json", "--dry-run"))
+    slower = {"mean": backends["mean"] | {"train": {"learning_rate": 0.001}}}
+    write_config(project, changed(backends=backends | slower, grid=[block]))
+    anew = jobs(snakemake(project, f"{folder}/finest/seed-0/model.json", "--dry-run"))
+
+    assert run.returncode == 0, run.stderr + run.stdout
+    infos = [
+        json.loads((project / folder / name / "seed-0/model.json").read_text("utf-8"))
+        for name in ("mean", "finer", "finest")
+    ]
+    for first, second in itertools.pairwise(infos):
+        assert second["definition"]["start"] == first["definition"]
+        assert second["kind"] == "combined"
+        assert second["start"]["with_loss"]
+    assert infos[2]["start"]["run"] == f"{folder}/finer/seed-0"
+    assert again == {}
+    assert anew["train"] == 3

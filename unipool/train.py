@@ -34,6 +34,7 @@ from unipool.metrics import SortedTrials, eer
 from unipool.provenance import versions
 from unipool.scoring import cosine_scores
 from unipool.splits import Memory, SplitCache
+from unipool.starting import Start, start_from
 from unipool.trainee import Trainee
 from unipool.training import Training
 from unipool.trials import TrialList, read_trial_list
@@ -82,6 +83,7 @@ def train(
     num_threads: int,
     embed_batch_seconds: float,
     memory: Memory,
+    start: Path | None = None,
 ) -> None:
     """Train a backend and keep the weights that verify the validation trials best.
 
@@ -100,13 +102,17 @@ def train(
         num_threads: of the CPU; the last digits of sums depend on it.
         embed_batch_seconds: of a validation batch, its padding included.
         memory: which splits are held in it.
+        start: folder of another run, with whose weights this one begins; None: with
+            drawn ones.
 
-    Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start.
-    Writes: ``model.safetensors``, ``history.csv`` and ``model.json`` in ``run``.
+    Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start,
+        the checkpoint in ``start``.
+    Writes: ``model.safetensors``, ``loss.safetensors``, ``history.csv`` and
+        ``model.json`` in ``run``.
 
     Raises:
         ValueError: when a cache is not the expected one, there are fewer than two
-            speakers, or the loss is not finite.
+            speakers, the loss is not finite, or ``start`` has other weights.
     """
     torch.set_num_threads(num_threads)
     torch.backends.cudnn.deterministic = True
@@ -124,20 +130,19 @@ def train(
     )
     torch.manual_seed(seed)
     backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
-    trainee = Trainee(
-        backend,
-        training.make_loss(_embedding_size(backend), len(speakers)),
-        training,
-        seed=seed,
-        device=where,
-    )
+    loss = training.make_loss(_embedding_size(backend), len(speakers))
+    begun = None
+    if start is not None:
+        begun = start_from(start, kind=kind, backend=backend, loss=loss)
+    trainee = Trainee(backend, loss, training, seed=seed, device=where)
     validation = Validation(
         valid_cache,
         read_trial_list(valid_trials),
         max_frames=int(embed_batch_seconds / valid_cache.frame_shift),
         num_heads=trainee.loss.num_heads,
     )
-    identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
+    made_of = [definition, cache.fingerprints, seed, begun and begun.weights_sha256]
+    identity = json.dumps(made_of, sort_keys=True)
     state = read_state(run)
     if state is not None and state.pop("identity") == identity:
         trainee.restore(state)
@@ -165,21 +170,29 @@ def train(
             "num_speakers": len(speakers),
             "best_step": best["step"],
             "valid_eer": best["valid_eer"],
-            **_costs(trainee),
+            **_costs(trainee, begun),
             "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
             "definition": definition,
             "versions": versions(),
         },
+        loss=trainee.best_loss,
     )
     remove_state(run)
 
 
-def _costs(trainee: Trainee) -> dict[str, float]:
+def _costs(trainee: Trainee, begun: Start | None) -> dict[str, Any]:
+    """Give what the weights cost, with those they began as, and what these were."""
     trained = [some for some in trainee.backend.parameters() if some.requires_grad]
+    memory = peak_memory_bytes(trainee.device)
+    seconds = trainee.seconds
+    if begun is not None:
+        seconds += begun.train_seconds
+        memory = max(memory, begun.train_memory_bytes or 0)
     return {
         "backend_parameters": sum(some.numel() for some in trained),
-        "train_seconds": round(trainee.seconds, 3),
-        "train_memory_bytes": peak_memory_bytes(trainee.device),
+        "train_seconds": round(seconds, 3),
+        "train_memory_bytes": memory,
+        **({} if begun is None else {"start": begun._asdict()}),
     }
 
 

@@ -14,7 +14,7 @@ from unipool.losses import AAMSoftmax
 from unipool.training import Training
 
 STATEFUL = ("backend", "loss", "optimizer", "schedule")
-PLAIN = ("step", "seconds", "learning_rate", "best", "history")
+PLAIN = ("step", "seconds", "learning_rate", "best", "best_loss", "history")
 """What a trainee consists of: parts that have a state, and values that are one."""
 
 
@@ -41,6 +41,7 @@ class Trainee:
         seconds: time they took, validations included.
         learning_rate: of the last update; NaN before the first.
         best: weights of the best validation so far.
+        best_loss: the loss's, at that validation.
         history: a row for each validation.
     """
 
@@ -64,6 +65,7 @@ class Trainee:
         self.seconds = 0.0
         self.learning_rate = math.nan
         self.best: dict[str, torch.Tensor] = {}
+        self.best_loss: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, float]] = []
 
     def update(self, batches: Iterable[CropBatch]) -> float:
@@ -114,10 +116,8 @@ class Trainee:
         """Add a row to the history; remember the weights if none were better."""
         lowest = min((row["valid_eer"] for row in self.history), default=math.inf)
         if valid_eer <= lowest:
-            self.best = {
-                name: tensor.detach().cpu().clone()
-                for name, tensor in self.backend.state_dict().items()
-            }
+            self.best = _copied(self.backend)
+            self.best_loss = _copied(self.loss)
         self.history.append(
             {
                 "step": self.step,
@@ -143,3 +143,11 @@ class Trainee:
         return int(
             np.random.SeedSequence([self.seed, 2, self.step]).generate_state(1)[0]
         )
+
+
+def _copied(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Give the weights as they are now, in the memory of the CPU."""
+    return {
+        name: tensor.detach().cpu().clone()
+        for name, tensor in module.state_dict().items()
+    }

@@ -47,6 +47,8 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
     ):
         for name, entry in config.get(section, {}).items():
             where = f"{section}.{name}"
+            if "start" in entry:  # all but its `train` is that of another entry
+                continue
             kind = entry["kind"]
             if kind not in kinds:
                 yield f"{where}.kind: unknown {kind!r}; {suggest(kind, list(kinds))}"
@@ -63,10 +65,11 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["backbones"].items():
         if "features" in entry:
             yield from _fit_features(f"backbones.{name}", entry)
+    backends = config["backends"]
     trainings = {"train": config["train"]} | {
         f"backends.{name}.train": config["train"] | entry["train"]
-        for name, entry in config["backends"].items()
-        if "train" in entry
+        for name, entry in backends.items()
+        if entry["train"] not in ({}, backends.get(entry.get("start"), {}).get("train"))
     }
     for where, training in trainings.items():
         problems = [*_fit(where, training, Training)]

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from workflow.starting import first_of
+
 
 def unfit_pairs(config: dict[str, Any]) -> Iterator[str]:
     """List backends that cannot be built on a backbone of the grid, and why, once.
@@ -15,7 +17,6 @@ def unfit_pairs(config: dict[str, Any]) -> Iterator[str]:
     import torch
 
     from unipool.backends import BACKENDS
-    from unipool.losses import LOSSES
 
     pairs = {
         (backend, backbone)
@@ -25,28 +26,50 @@ def unfit_pairs(config: dict[str, Any]) -> Iterator[str]:
     }
     told = set()
     for backend, backbone in sorted(pairs):
-        part = _part_on_layers(config, backend, backbone)
-        if backend in told or part is None or part.sizes is None:
+        # What starts from another's run is built as that is.
+        first = first_of(config["backends"], backend)
+        part = _part_on_layers(config, first, backbone)
+        if first in told or part is None or part.sizes is None:
             continue
         layers, hidden_size = part.sizes
         wanted = layers if part.layers is None else part.layers
         if unknown := sorted(set(wanted) - set(layers)):
-            told.add(backend)
+            told.add(first)
             yield (
-                f"backends.{backend}.layers: {part.on} has no layer {unknown[0]} in its"
+                f"backends.{first}.layers: {part.on} has no layer {unknown[0]} in its"
                 f" cache, which has {', '.join(map(str, layers))}"
             )
             continue
-        training = config["train"] | config["backends"][backend].get("train", {})
         try:
             with torch.device("meta"):  # no weights are made
                 built = BACKENDS[part.kind](len(wanted), hidden_size, **part.options)
-                LOSSES[training["loss"]](
-                    built.embedding_size, 2, **training["loss_options"]
-                )
+                sizes_of_loss = _sizes_of_loss(config, backend, built.embedding_size)
         except ValueError as error:
-            told.add(backend)
+            told.add(first)
             yield f"{part.where}: on {part.on}, {error}"
+            continue
+        start = config["backends"][backend].get("start")
+        if start is not None and sizes_of_loss != _sizes_of_loss(
+            config, start, built.embedding_size
+        ):
+            yield (
+                f"backends.{backend}.train: the weights of its loss are others than of"
+                f" {start!r}, from whose run it starts; give both the same loss, with"
+                " as many heads or sub-centres"
+            )
+
+
+def _sizes_of_loss(
+    config: dict[str, Any], backend: str, embedding_size: int
+) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    from unipool.losses import LOSSES
+
+    training = config["train"] | config["backends"][backend]["train"]
+    with torch.device("meta"):
+        loss = LOSSES[training["loss"]](embedding_size, 2, **training["loss_options"])
+    return {name: tuple(some.shape) for name, some in loss.state_dict().items()}
 
 
 class Part(NamedTuple):

@@ -22,4 +22,5 @@ with job_log(snakemake.log[0], f"train {'/'.join(run.parts[-4:])}"):
         num_threads=snakemake.threads,
         embed_batch_seconds=machine["embed_batch_seconds"],
         memory=Memory(machine["memory_gb"], machine["gpu_memory_gb"]),
+        start=Path(snakemake.input.start).parent if snakemake.input.start else None,
     )
