@@ -203,15 +203,26 @@ SMALL = {
 """Options that make a backend train in no time."""
 
 
-def train_run(folder, run, *, kind="unipool", seed=0, start=None, **changes):
+def train_run(
+    folder,
+    run,
+    *,
+    kind="unipool",
+    options=None,
+    seed=0,
+    start=None,
+    world=None,
+    **changes,
+):
     """Train on the corpus that ``cached`` prepared."""
+    from unipool.distributed import ALONE
     from unipool.splits import Memory
     from unipool.train import train
     from unipool.training import Training
 
     finetuned = kind.startswith("finetune-")
     size = {"encoder": str(folder / "encoder")} if finetuned else {"embedding_size": 8}
-    options = size | SMALL.get(kind, {})
+    options = size | SMALL.get(kind, {}) | (options or {})
     train(
         run=run,
         train_split=split_of(folder, "train"),
@@ -221,12 +232,13 @@ def train_run(folder, run, *, kind="unipool", seed=0, start=None, **changes):
         options=options,
         training=Training(**(TRAINING | changes)),
         seed=seed,
-        definition={"kind": kind, "train": TRAINING | changes},
+        definition={"kind": kind, "options": options, "train": TRAINING | changes},
         device="cpu",
         num_threads=1,
         embed_batch_seconds=4,
         memory=Memory(memory_gb=1, gpu_memory_gb=1),
         start=start,
+        world=world or ALONE,
     )
 
 

@@ -457,12 +457,13 @@ def test_what_starts_from_a_run_has_its_kind_options_layers_and_training():
 
     found = complete(given)
 
+    first = given["first"] | {"processes": 1}
     train = {"steps": 3, "loss": "softmax"}
     assert found == {
-        "first": given["first"],
-        "second": given["first"] | {"start": "first", "train": train},
-        "third": given["first"] | {"start": "second", "train": train},
-        "plain": {"kind": "unipool", "options": {}, "train": {}},
+        "first": first,
+        "second": first | {"start": "first", "train": train},
+        "third": first | {"start": "second", "train": train},
+        "plain": {"kind": "unipool", "options": {}, "train": {}, "processes": 1},
     }
 
 

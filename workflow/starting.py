@@ -24,10 +24,10 @@ def wrong_starts(backends: dict[str, Any]) -> Iterator[str]:
 
 
 def complete(backends: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what each backend has from the one whose run it starts from.
+    """Fill in what backends do not say: of one that starts from a run, that run's.
 
-    Kind, options and layers are that one's; its own ``train`` goes before that one's,
-    key by key.
+    Kind, options and layers are always that one's; its own ``train`` goes before that
+    one's, key by key.
     """
     return {name: _complete(backends, name) for name in backends}
 
@@ -38,11 +38,11 @@ def first_of(backends: dict[str, Any], name: str) -> str:
 
 
 def _complete(backends: dict[str, Any], name: str) -> dict[str, Any]:
-    entry = {"train": {}} | backends[name]
+    entry = backends[name]
     if "start" not in entry:
-        return {"options": {}} | entry
+        return {"options": {}, "train": {}, "processes": 1} | entry
     before = _complete(backends, entry["start"])
-    return before | entry | {"train": before["train"] | entry["train"]}
+    return before | entry | {"train": before["train"] | entry.get("train", {})}
 
 
 def _chain_of(backends: dict[str, Any], name: str) -> list[str]:
