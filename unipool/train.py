@@ -25,6 +25,7 @@ from torch import nn
 
 from unipool.backends import BACKENDS
 from unipool.batches import CropSampler
+from unipool.cache import Cache
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
 from unipool.device import peak_memory_bytes, pick_device
 from unipool.distributed import ALONE, World
@@ -117,9 +118,7 @@ def train(
         num_heads=trainee.loss.num_heads,
         world=world,
     )
-    of_start = begun and begun.weights_sha256
-    made_of = [definition, cache.fingerprints, seed, of_start, *STATEFUL, *PLAIN]
-    identity = json.dumps(made_of, sort_keys=True)
+    identity = _identity(definition, cache, seed, begun)
     state = read_state(run)
     if state is not None and state.pop("identity") == identity:
         trainee.restore(state)
@@ -130,7 +129,7 @@ def train(
         validation,
         keep=lambda state: write_state(run, {"identity": identity, **state}),
     )
-    costs = _costs(trainee, begun)
+    outcome = _best(trainee) | _costs(trainee, begun)
     if world.rank:
         return
 
@@ -147,8 +146,7 @@ def train(
             "loss_heads": trainee.loss.num_heads,
             "seed": seed,
             "num_speakers": len(speakers),
-            **_best(trainee),
-            **costs,
+            **outcome,
             "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
             "definition": definition,
             "versions": versions(),
@@ -158,7 +156,16 @@ def train(
     remove_state(run)
 
 
-def _best(trainee: Trainee) -> dict[str, float]:
+def _identity(
+    definition: dict[str, Any], cache: Cache, seed: int, begun: Start | None
+) -> str:
+    """Say what a state is of; one that is of anything else is not gone on from."""
+    start = None if begun is None else begun.weights_sha256
+    made_of = [definition, cache.fingerprints, seed, start, *STATEFUL, *PLAIN]
+    return json.dumps(made_of, sort_keys=True)
+
+
+def _best(trainee: Trainee) -> dict[str, Any]:
     """Say which weights are kept: of equally good ones the later."""
     best = min(reversed(trainee.history), key=lambda row: row["valid_eer"])
     return {"best_step": best["step"], "valid_eer": best["valid_eer"]}
