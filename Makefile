@@ -7,6 +7,8 @@ SETUP := $(VENV)/set-up
 OLDEST := $(VENV)/transformers-4.57
 
 BROWSER := $(VENV)/browser
+# Many tests at a time; a free process takes over what another has still before it.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .PHONY: table report test test-oldest check clean help
 
@@ -18,11 +20,11 @@ report: $(SETUP)  ## fill the tables and write results/report.html
 	$(BIN)/snakemake --cores all
 
 test: $(SETUP) $(BROWSER)  ## run the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-oldest: $(OLDEST)  ## run the tests of the encoders on the oldest transformers
 	PYTHONPATH=$(OLDEST) $(BIN)/python -c "import transformers as t; print(t.__version__)"
-	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/test_backbone.py tests/test_extract.py
+	PYTHONPATH=$(OLDEST) $(PYTEST) tests/test_backbone.py tests/test_extract.py
 
 check: $(SETUP)  ## format, types, lint
 	$(BIN)/ruff format --check .

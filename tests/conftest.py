@@ -197,15 +197,18 @@ SMALL = {
 """Options that make a backend train in no time."""
 
 
-def train_run(folder, run, *, kind="unipool", seed=0, **changes):
+def train_run(
+    folder, run, *, kind="unipool", options=None, seed=0, world=None, **changes
+):
     """Train on the corpus that ``cached`` prepared."""
+    from unipool.distributed import ALONE
     from unipool.splits import Memory
     from unipool.train import train
     from unipool.training import Training
 
     finetuned = kind.startswith("finetune-")
     size = {"encoder": str(folder / "encoder")} if finetuned else {"embedding_size": 8}
-    options = size | SMALL.get(kind, {})
+    options = size | SMALL.get(kind, {}) | (options or {})
     train(
         run=run,
         train_split=split_of(folder, "train"),
@@ -215,11 +218,12 @@ def train_run(folder, run, *, kind="unipool", seed=0, **changes):
         options=options,
         training=Training(**(TRAINING | changes)),
         seed=seed,
-        definition={"kind": kind, "train": TRAINING | changes},
+        definition={"kind": kind, "options": options, "train": TRAINING | changes},
         device="cpu",
         num_threads=1,
         embed_batch_seconds=4,
         memory=Memory(memory_gb=1, gpu_memory_gb=1),
+        world=world or ALONE,
     )
 
 

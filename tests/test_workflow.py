@@ -619,3 +619,33 @@ def test_an_encoder_is_fine_tuned_and_its_change_trains_anew(project):
     assert jobs(other)["fetch_backbone"] == 1
     assert jobs(other)["train"] == 1
     assert "extract" not in jobs(other)
+
+
+def test_two_processes_train_a_run_together(project):
+    mhfa = {"kind": "mhfa", "options": {"num_heads": 2, "compression": 4}}
+    grid = [CONFIG["grid"][0] | {"backends": ["mhfa"]}]
+    both = {"mhfa": mhfa | {"processes": 2}}
+    write_config(project, changed(backends=both, grid=grid))
+
+    run = snakemake(project, "results/table.csv")
+
+    assert run.returncode == 0, run.stderr + run.stdout
+    log = (project / "logs/train/own/tiny/mhfa/seed-0.log").read_text("utf-8")
+    assert log.count("step 6: validation EER") == 1
+    # How many they are is a matter of the machine.
+    write_config(project, changed(backends={"mhfa": mhfa}, grid=grid))
+    again = snakemake(project, "-n", "results/table.csv")
+    assert "Nothing to be done" in again.stderr + again.stdout
+
+
+def test_processes_that_cannot_train_together_say_why(project):
+    both = {"unipool": CONFIG["backends"]["unipool"] | {"processes": 2}}
+    grid = [CONFIG["grid"][0] | {"backends": ["unipool"], "seeds": [1]}]
+    write_config(project, changed(backends=both, grid=grid))
+
+    run = snakemake(project, "results/table.csv")
+
+    assert run.returncode != 0
+    log = (project / "logs/train/own/tiny/unipool/seed-1.log").read_text("utf-8")
+    assert "error: this backend has batch norms" in log
+    assert "Traceback" not in run.stderr.partition("Error in rule train")[0]

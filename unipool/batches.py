@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
 from unipool.cache import Cache, HiddenStates
+from unipool.distributed import ALONE, World
 from unipool.log import LoggedProgress
 
 
@@ -33,9 +35,10 @@ class CropSampler:
         batch_size: crops in a batch; it may be larger than the number of utterances.
         crop_frames: frames of a crop, or of the longest utterance if that is shorter.
         seed: of the order of the utterances and of the places.
+        world: the processes that share each batch; this one draws its own part.
 
     Raises:
-        ValueError: when a crop has no frame.
+        ValueError: when a crop has no frame, or the processes cannot share a batch.
 
     Source: the published training code of UniPool: utterances are drawn uniformly,
     not speakers; the start of a crop is uniform; a short utterance is wrapped.
@@ -49,7 +52,13 @@ class CropSampler:
         batch_size: int,
         crop_frames: int,
         seed: int,
+        world: World = ALONE,
     ) -> None:
+        if batch_size % world.size:
+            raise ValueError(
+                f"train.batch_size is {batch_size}, which {world.size} processes cannot"
+                f" share; make it a multiple of {world.size}"
+            )
         if crop_frames < 1:
             raise ValueError(
                 "train.crop_seconds is shorter than one frame, which lasts"
@@ -60,6 +69,7 @@ class CropSampler:
         self.batch_size = batch_size
         self.crop_frames = min(crop_frames, int(cache.num_frames.max()))
         self.seed = seed
+        self.world = world
 
     def places(
         self, step: int
@@ -68,7 +78,8 @@ class CropSampler:
         rows = self._rows(step)
         beyond = np.maximum(self.cache.num_frames[rows] - self.crop_frames, 0)
         places = np.random.default_rng([self.seed, 1, step])
-        return rows, places.integers(beyond + 1)
+        share = self.world.share
+        return share(rows), share(places.integers(beyond + 1))
 
     def batch(self, step: int, *, out: HiddenStates | None = None) -> CropBatch:
         """Read the batch of one step, counted from 0.
@@ -176,6 +187,7 @@ def embed_utterances(
     max_frames: int,
     device: torch.device,
     progress: bool = False,
+    world: World = ALONE,
 ) -> Float32[np.ndarray, "N E"]:
     """Embed every utterance of a cache, whole, in evaluation mode.
 
@@ -185,6 +197,8 @@ def embed_utterances(
         max_frames: of a batch, its padding included.
         device: where the backend is.
         progress: say in the log how far it is.
+        world: the processes, each of which takes some of the batches; all of them get
+            everything.
     """
     was_training = backend.training
     backend.eval()
@@ -195,10 +209,13 @@ def embed_utterances(
         total=len(cache.utterances),
         disable=not progress,
     ) as bar:
-        for batch in padded_batches(cache, max_frames=max_frames):
+        batches = padded_batches(cache, max_frames=max_frames)
+        for batch in islice(batches, world.rank, None, world.size):
             states = batch.hidden_states.to(device)
             embeddings = backend(states, batch.mask.to(device)).cpu().numpy()
             embedding_of_row.update(zip(batch.rows.tolist(), embeddings, strict=True))
             bar.update(len(batch.rows))
     backend.train(was_training)
+    for others in world.gather(embedding_of_row):
+        embedding_of_row |= others
     return np.stack([embedding_of_row[row] for row in range(len(cache.utterances))])

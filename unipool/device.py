@@ -5,15 +5,19 @@ import sys
 
 import torch
 
+from unipool.distributed import ALONE, World
 
-def pick_device(device: str) -> torch.device:
+
+def pick_device(device: str, world: World = ALONE) -> torch.device:
     """Resolve ``auto`` to a GPU where there is one, else to the CPU.
 
     Args:
         device: ``auto``, ``cpu`` or ``cuda``.
+        world: processes that each need a GPU of their own.
 
     Raises:
-        ValueError: when ``cuda`` is asked for and torch finds none.
+        ValueError: when ``cuda`` is asked for and torch finds none, or there are fewer
+            GPUs than processes.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
@@ -22,6 +26,14 @@ def pick_device(device: str) -> torch.device:
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and world.size > 1:
+        if world.size > torch.cuda.device_count():
+            raise ValueError(
+                f"the backend's `processes` are {world.size}, but torch finds"
+                f" {torch.cuda.device_count()} GPU(s) here; ask for as many, or fewer"
+            )
+        torch.cuda.set_device(world.rank)
+        return torch.device("cuda", world.rank)
     return torch.device(device)
 
 

@@ -79,6 +79,7 @@ def embed(
                     "backend_parameters": info["backend_parameters"],
                     "train_seconds": info["train_seconds"],
                     "train_memory_bytes": info.get("train_memory_bytes"),
+                    "activation_bytes": info.get("activation_bytes"),
                     "embed_seconds": round(embed_seconds, 3),
                 },
                 "caches": info["caches"] | split.costs(cache),

@@ -24,6 +24,7 @@ COSTS = (
     "score_seconds",
     "cache_bytes",
     "train_memory_bytes",
+    "activation_bytes",
 )
 LEFT_OUT = (
     *("num_targets", "fewest_speakers", "min_cllr", "act_dcf"),

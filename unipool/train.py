@@ -13,7 +13,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,46 +24,19 @@ from jaxtyping import Int64
 from torch import nn
 
 from unipool.backends import BACKENDS
-from unipool.batches import CropSampler, embed_utterances
-from unipool.cache import Cache
+from unipool.batches import CropSampler
 from unipool.checkpoint import read_state, remove_state, write_checkpoint, write_state
 from unipool.device import peak_memory_bytes, pick_device
+from unipool.distributed import ALONE, World
 from unipool.log import LoggedProgress
-from unipool.metrics import SortedTrials, eer
 from unipool.provenance import versions
-from unipool.scoring import cosine_scores
 from unipool.splits import Memory, SplitCache
-from unipool.trainee import Trainee
+from unipool.trainee import PLAIN, STATEFUL, Trainee
 from unipool.training import Training
-from unipool.trials import TrialList, read_trial_list
+from unipool.trials import read_trial_list
+from unipool.validation import Validation
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The trials that choose among the weights."""
-
-    cache: Cache
-    listed: TrialList
-    max_frames: int
-    num_heads: int
-
-    def eer(self, backend: nn.Module, device: torch.device) -> float:
-        """Verify the trials with the backend as it is now."""
-        embeddings = embed_utterances(
-            backend, self.cache, max_frames=self.max_frames, device=device
-        )
-        if not np.isfinite(embeddings).all():
-            raise ValueError(
-                "the backend gives embeddings that are not finite, so training went"
-                " astray; lower train.learning_rate"
-            )
-        scores = cosine_scores(
-            embeddings, self.cache.utterances, self.listed, num_heads=self.num_heads
-        )
-        targets = self.listed.trials["target"].to_numpy(bool)
-        return eer(SortedTrials(scores, targets).error_rates())
 
 
 def train(
@@ -82,6 +54,7 @@ def train(
     num_threads: int,
     embed_batch_seconds: float,
     memory: Memory,
+    world: World = ALONE,
 ) -> None:
     """Train a backend and keep the weights that verify the validation trials best.
 
@@ -99,7 +72,8 @@ def train(
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of the CPU; the last digits of sums depend on it.
         embed_batch_seconds: of a validation batch, its padding included.
-        memory: which splits are held in it.
+        memory: which splits are held in it, by each process.
+        world: the processes that train this run together; each calls this function.
 
     Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start.
     Writes: ``model.safetensors``, ``history.csv`` and ``model.json`` in ``run``.
@@ -111,7 +85,7 @@ def train(
     torch.set_num_threads(num_threads)
     torch.backends.cudnn.deterministic = True
     run.mkdir(parents=True, exist_ok=True)
-    where = pick_device(device)
+    where = pick_device(device, world)
     cache, rows = train_split.open(memory, where)
     valid_cache, _ = valid_split.open(memory, where)
     labels, speakers = _number_speakers(rows, train_split.manifest)
@@ -121,23 +95,22 @@ def train(
         batch_size=training.batch_size,
         crop_frames=round(training.crop_seconds / cache.frame_shift),
         seed=seed,
+        world=world,
     )
     torch.manual_seed(seed)
     backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
-    trainee = Trainee(
-        backend,
-        training.make_loss(_embedding_size(backend), len(speakers)),
-        training,
-        seed=seed,
-        device=where,
-    )
+    loss = training.make_loss(_embedding_size(backend), len(speakers))
+    trainee = Trainee(backend, loss, training, seed=seed, device=where, world=world)
     validation = Validation(
         valid_cache,
         read_trial_list(valid_trials),
         max_frames=int(embed_batch_seconds / valid_cache.frame_shift),
         num_heads=trainee.loss.num_heads,
+        world=world,
     )
-    identity = json.dumps([definition, cache.fingerprints, seed], sort_keys=True)
+    identity = json.dumps(
+        [definition, cache.fingerprints, seed, *STATEFUL, *PLAIN], sort_keys=True
+    )
     state = read_state(run)
     if state is not None and state.pop("identity") == identity:
         trainee.restore(state)
@@ -148,9 +121,11 @@ def train(
         validation,
         keep=lambda state: write_state(run, {"identity": identity, **state}),
     )
+    costs = _costs(trainee)
+    if world.rank:
+        return
 
     pd.DataFrame(trainee.history).to_csv(run / "history.csv", index=False)
-    best = min(reversed(trainee.history), key=lambda row: row["valid_eer"])
     write_checkpoint(
         run,
         trainee.best,
@@ -163,9 +138,8 @@ def train(
             "loss_heads": trainee.loss.num_heads,
             "seed": seed,
             "num_speakers": len(speakers),
-            "best_step": best["step"],
-            "valid_eer": best["valid_eer"],
-            **_costs(trainee),
+            **_best(trainee),
+            **costs,
             "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
             "definition": definition,
             "versions": versions(),
@@ -174,12 +148,20 @@ def train(
     remove_state(run)
 
 
+def _best(trainee: Trainee) -> dict[str, float]:
+    """Say which weights are kept: of equally good ones the later."""
+    best = min(reversed(trainee.history), key=lambda row: row["valid_eer"])
+    return {"best_step": best["step"], "valid_eer": best["valid_eer"]}
+
+
 def _costs(trainee: Trainee) -> dict[str, float]:
+    gather = trainee.world.gather
     trained = [some for some in trainee.backend.parameters() if some.requires_grad]
     return {
         "backend_parameters": sum(some.numel() for some in trained),
         "train_seconds": round(trainee.seconds, 3),
-        "train_memory_bytes": peak_memory_bytes(trainee.device),
+        "train_memory_bytes": sum(gather(peak_memory_bytes(trainee.device))),
+        "activation_bytes": sum(gather(trainee.activation_bytes)),
     }
 
 
@@ -236,4 +218,5 @@ def _loop(
             )
             logger.info("step %d: validation EER %.2f %%", last, 100 * valid_eer)
             trainee.seconds += time.monotonic() - started
-            keep(trainee.state())
+            if trainee.world.rank == 0:
+                keep(trainee.state())

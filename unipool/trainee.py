@@ -2,19 +2,24 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
+from unipool.activations import kept_by
 from unipool.batches import CropBatch
+from unipool.distributed import ALONE, World
 from unipool.losses import AAMSoftmax
 from unipool.training import Training
 
 STATEFUL = ("backend", "loss", "optimizer", "schedule")
-PLAIN = ("step", "seconds", "learning_rate", "best", "history")
+PLAIN = ("step", "seconds", "learning_rate", "activation_bytes", "best", "history")
 """What a trainee consists of: parts that have a state, and values that are one."""
 
 
@@ -26,8 +31,42 @@ class Staged(Protocol):
         """Get ready for an update, counted from 0, of so many."""
 
 
+class Learner(nn.Module):
+    """What gives a batch its loss: a backend, and the loss of its embeddings.
+
+    Args:
+        backend: takes hidden states and mask.
+        loss: takes its embeddings and labels.
+        training: the settings.
+    """
+
+    def __init__(
+        self, backend: nn.Module, loss: AAMSoftmax, training: Training
+    ) -> None:
+        super().__init__()
+        self.backend, self.loss = backend, loss
+        self.maskings = training.maskings()
+        self.reduced = training.precision == "bfloat16"
+
+    def forward(
+        self, states: Float[Tensor, "B L T D"], labels: Int64[Tensor, " B"]
+    ) -> Float[Tensor, ""]:
+        """Give the mean loss of crops, all of whose frames are real."""
+        mask = torch.ones(
+            (states.shape[0], states.shape[2]), dtype=torch.bool, device=states.device
+        )
+        for hide in self.maskings:
+            states, mask = hide(states, mask)
+        with torch.autocast(states.device.type, torch.bfloat16, enabled=self.reduced):
+            embeddings = self.backend(states, mask)
+        return self.loss(embeddings.float(), labels)
+
+
 class Trainee:
     """A backend in training: all that changes from step to step.
+
+    Several processes take each step together, each with its share of the batch. Their
+    batch norms see the whole batch.
 
     Args:
         backend: takes hidden states and mask.
@@ -35,11 +74,14 @@ class Trainee:
         training: the settings.
         seed: of dropout.
         device: where to compute.
+        world: the processes.
 
     Attributes:
         step: updates done.
         seconds: time they took, validations included.
         learning_rate: of the last update; NaN before the first.
+        activation_bytes: what the forward pass of a batch keeps for the backward one;
+            the most in the first steps after the validations.
         best: weights of the best validation so far.
         history: a row for each validation.
     """
@@ -52,17 +94,26 @@ class Trainee:
         *,
         seed: int,
         device: torch.device,
+        world: World = ALONE,
     ) -> None:
+        self.world = world
         self.backend, self.loss = backend.to(device), loss.to(device)
+        self._learner: nn.Module = Learner(self.backend, self.loss, training)
+        if world.size > 1:
+            _share_batch_norms(self.backend, device)
+            # Which parameters a step uses may be drawn by chance.
+            self._learner = DistributedDataParallel(
+                self._learner, find_unused_parameters=True
+            )
         of_backend, of_loss = [*backend.parameters()], [*loss.parameters()]
         self.parameters = of_backend + of_loss
         self.optimizer = training.make_optimizer(of_backend, of_loss)
         self.schedule = training.make_schedule(self.optimizer)
         self.training, self.seed, self.device = training, seed, device
-        self.maskings = training.maskings()
         self.step = 0
         self.seconds = 0.0
         self.learning_rate = math.nan
+        self.activation_bytes = 0
         self.best: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, float]] = []
 
@@ -81,16 +132,17 @@ class Trainee:
         self.loss.margin_share = self.training.margin_share(self.step)
         self.optimizer.zero_grad()
         total = 0.0
-        for batch in batches:
-            loss = self._loss_of(batch) / self.training.accumulate
-            total += float(loss.item())
-            if not math.isfinite(total):
-                raise ValueError(
-                    f"the loss is {total} at step {self.step}; lower"
-                    f" train.learning_rate ({self.training.learning_rate}) or"
-                    f" train.gradient_clip ({self.training.gradient_clip})"
-                )
-            loss.backward()
+        for place, batch in enumerate(batches, start=1):
+            with self._synchronised(last=place == self.training.accumulate):
+                loss = self._loss_of(batch) / self.training.accumulate
+                total += float(np.mean(self.world.gather(loss.item())))
+                if not math.isfinite(total):
+                    raise ValueError(
+                        f"the loss is {total} at step {self.step}; lower"
+                        f" train.learning_rate ({self.training.learning_rate}) or"
+                        f" train.gradient_clip ({self.training.gradient_clip})"
+                    )
+                loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.training.gradient_clip)
         self.optimizer.step()
         self.learning_rate = float(self.schedule.get_last_lr()[0])
@@ -100,15 +152,22 @@ class Trainee:
 
     def _loss_of(self, batch: CropBatch) -> Float[Tensor, ""]:
         states = batch.hidden_states.to(self.device)
-        mask = torch.ones(
-            (states.shape[0], states.shape[2]), dtype=torch.bool, device=self.device
+        labels = batch.labels.to(self.device)
+        if self.step % self.training.validate_every:
+            loss: Tensor = self._learner(states, labels)
+            return loss
+        loss, kept = kept_by(
+            lambda: self._learner(states, labels),
+            besides=[*self._learner.parameters(), *self._learner.buffers()],
         )
-        for hide in self.maskings:
-            states, mask = hide(states, mask)
-        reduced = self.training.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
-            embeddings = self.backend(states, mask)
-        return self.loss(embeddings.float(), batch.labels.to(self.device))
+        self.activation_bytes = max(self.activation_bytes, kept)
+        return loss
+
+    def _synchronised(self, *, last: bool) -> AbstractContextManager[None]:
+        """Have the processes' gradients averaged with the last batch of an update."""
+        if last or not isinstance(self._learner, DistributedDataParallel):
+            return nullcontext()
+        return self._learner.no_sync()
 
     def add_validation(self, mean_loss: float, valid_eer: float) -> None:
         """Add a row to the history; remember the weights if none were better."""
@@ -140,6 +199,22 @@ class Trainee:
             setattr(self, name, state[name])
 
     def _seed_of_step(self) -> int:
+        own = [self.world.rank] if self.world.rank else []
         return int(
-            np.random.SeedSequence([self.seed, 2, self.step]).generate_state(1)[0]
+            np.random.SeedSequence([self.seed, 2, self.step, *own]).generate_state(1)[0]
         )
+
+
+def _share_batch_norms(backend: nn.Module, device: torch.device) -> None:
+    """Have the batch norms see what all processes see.
+
+    Raises:
+        ValueError: when there are some, on the CPU.
+    """
+    norms = any(isinstance(part, _BatchNorm) for part in backend.modules())
+    if norms and device.type == "cpu":
+        raise ValueError(
+            "this backend has batch norms, and torch lets several processes share their"
+            " statistics on GPUs only; on the CPU give it `processes: 1`"
+        )
+    nn.SyncBatchNorm.convert_sync_batchnorm(backend)

@@ -11,6 +11,7 @@ COSTS = {
     "score_seconds": "Scoring, seconds",
     "cache_bytes": "Cache, bytes",
     "train_memory_bytes": "Memory of the training, bytes",
+    "activation_bytes": "Activations of a batch, bytes",
 }
 OF_SYSTEM = ("corpus", "view", "backbone", "backend", "scoring")
 PARTS = {

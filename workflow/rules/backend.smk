@@ -44,8 +44,9 @@ rule train:
         "benchmarks/train/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}.tsv"
     conda:
         "../envs/unipool.yaml"
+    threads: processes_of
     resources:
-        gpu=gpus_of_job(),
+        gpu=lambda wildcards: gpus_of_job(processes_of(wildcards)),
     params:
         definition=definition_of,
         train_split=lambda wildcards, input: cached_split(
@@ -57,6 +58,7 @@ rule train:
             valid_trials_of(wildcards)[1]["split"],
         ),
         machine=lambda wildcards, threads: config["machine"],
+        processes=lambda wildcards, threads: processes_of(wildcards),
     script:
         "../scripts/train.py"
 

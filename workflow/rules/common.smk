@@ -102,15 +102,15 @@ PROBE_DESCRIBED = "results/probes/{train_corpus}/{backbone}/{trials}.json"
 KALDI = ("wav.scp", "segments", "utt2spk", "spk2gender", "utt2session")
 
 
-def gpus_of_job():
-    """One, unless it is known that the job will run on the CPU.
+def gpus_of_job(processes=1):
+    """One for each process, unless it is known that the job will run on the CPU.
 
     A scheduler's login node has no GPU though its jobs have: a cluster profile says
     `machine: {device: cuda}`.
     """
     device = config["machine"]["device"]
     here = shutil.which("nvidia-smi") is not None
-    return int(device == "cuda" or (device == "auto" and here))
+    return processes * int(device == "cuda" or (device == "auto" and here))
 
 
 def tables_of_corpus(wildcards):
@@ -250,6 +250,11 @@ def valid_trials_of(wildcards):
 
 def training_of(backend):
     return config["train"] | config["backends"][backend]["train"]
+
+
+def processes_of(wildcards):
+    """How many processes train a run together."""
+    return config["backends"][wildcards.backend]["processes"]
 
 
 def corpora_of(names):

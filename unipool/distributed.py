@@ -1,0 +1,89 @@
+"""Several processes that train one backend, each on its share of every batch.
+
+torchrun's launcher starts them; a process that it did not start is alone.
+"""
+
+import logging
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from torch import distributed
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+T = TypeVar("T")
+
+
+class World(NamedTuple):
+    """This process among those that train together.
+
+    Args:
+        rank: which it is, from 0; the first alone writes.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def share(self, values: np.ndarray) -> np.ndarray:
+        """Give this process's own part of a batch, of which each has as much."""
+        each = len(values) // self.size
+        return values[self.rank * each : (self.rank + 1) * each]
+
+    def gather(self, value: T) -> list[T]:
+        """Give what each process has; all of them must ask."""
+        if self.size == 1:
+            return [value]
+        gathered = [value] * self.size
+        distributed.all_gather_object(gathered, value)
+        return gathered
+
+
+ALONE = World()
+
+
+def launch(script: str, processes: int) -> None:
+    """Run a Python script in several processes of this machine.
+
+    ``joined`` gives each its place among them. When one fails, the others are ended,
+    and this process too, with its status.
+    """
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=str(uuid.uuid4()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # any free port
+        local_addr="localhost",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)(script)
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        sys.exit(failure.exitcode)
+
+
+def launched() -> bool:
+    """Say whether ``launch`` started this process."""
+    return bool(distributed.is_torchelastic_launched())
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """Be one of the processes that ``launch`` started, in the block; else be alone."""
+    if not launched():
+        yield ALONE
+        return
+    distributed.init_process_group()
+    world = World(distributed.get_rank(), distributed.get_world_size())
+    if world.rank:
+        logging.disable(logging.INFO)  # the first says it for all
+    yield world
+    # Not after an error: the others wait in the middle of something.
+    distributed.destroy_process_group()
