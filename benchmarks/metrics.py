@@ -1,6 +1,6 @@
 """How often intervals hold the truth, and what metrics cost against a plain loop.
 
-python benchmarks/metrics.py [--lists 250]
+python benchmarks/metrics.py [--lists 300]
 """
 
 import argparse
@@ -16,7 +16,15 @@ import pandas as pd
 from unipool.bootstrap import draw_speakers
 from unipool.calibration import fit_calibration
 from unipool.measuring import interval_of, measurements_of, values_by_name
-from unipool.metrics import SortedTrials, act_dcf, cllr, eer, min_cllr, min_dcf
+from unipool.metrics import (
+    SortedTrials,
+    act_dcf,
+    cllr,
+    eer,
+    eer_star,
+    min_cllr,
+    min_dcf,
+)
 
 OF_ORDER = {
     "eer": eer,
@@ -28,16 +36,20 @@ OF_RATIOS = {
     "act_dcf_p01": partial(act_dcf, p_target=0.01),
     "act_dcf_p05": partial(act_dcf, p_target=0.05),
     "cllr": cllr,
+    "eer_star": partial(eer_star, threshold=0.0),
 }
 
-# Speakers, utterances of each, noise of an utterance, trials of each class.
+# Speakers, utterances of each, noise of an utterance, deviation of its logarithm over
+# speakers, trials of each class.
 LISTS = [
-    (15, 8, 1.2, 600),
-    (20, 8, 0.75, 1000),
-    (40, 8, 1.6, 2000),
-    (40, 8, 0.5, 2000),
-    (40, 10, 0.4, 6000),
-    (60, 10, 0.9, 8000),
+    (15, 8, 1.2, 0.3, 600),
+    (20, 8, 0.75, 0.3, 1000),
+    (40, 8, 1.6, 0.3, 2000),
+    (40, 8, 0.5, 0.3, 2000),
+    (40, 10, 0.4, 0.3, 6000),
+    (60, 10, 0.9, 0.3, 8000),
+    (40, 8, 0.3, 0.6, 2000),
+    (100, 6, 0.3, 0.6, 3000),
 ]
 SIZE = 24
 """Of the embeddings that are simulated."""
@@ -63,12 +75,13 @@ def simulate(
     speakers: int,
     utterances: int,
     noise: float,
+    hardness: float,
     per_class: int,
     generator: np.random.Generator,
 ) -> Simulated:
     """Draw embeddings, of some speakers with more noise, and score pairs of them."""
     of_speaker = generator.normal(size=(speakers, 1, SIZE))
-    spread = noise * generator.lognormal(0, 0.3, size=(speakers, 1, 1))
+    spread = noise * generator.lognormal(0, hardness, size=(speakers, 1, 1))
     drawn = generator.normal(size=(speakers, utterances, SIZE))
     embeddings = (of_speaker + spread * drawn).reshape(-1, SIZE)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -90,9 +103,11 @@ def show_coverage(num_lists: int) -> None:
     """Print, for each list and metric, the true value and how often it was held."""
     names = [*OF_ORDER, *OF_RATIOS]
     print("speakers trials " + " ".join(f"{name:>16}" for name in names))
-    for speakers, utterances, noise, per_class in LISTS:
+    for speakers, utterances, noise, hardness, per_class in LISTS:
         generator = np.random.default_rng(speakers + per_class)
-        large = [simulate(400, 6, noise, 100_000, generator) for _ in range(12)]
+        large = [
+            simulate(400, 6, noise, hardness, 50_000, generator) for _ in range(60)
+        ]
         whole = Simulated(*(np.concatenate(part) for part in zip(*large, strict=True)))
         calibration = fit_calibration(whole.scores[:, None], whole.targets)
         scale = calibration.weights[0] / calibration.scale[0]
@@ -100,10 +115,10 @@ def show_coverage(num_lists: int) -> None:
         truth = values_by_name(whole.measurements(scale, shift))
         covered = dict.fromkeys(names, 0)
         for seed in range(num_lists):
-            some = simulate(speakers, utterances, noise, per_class, generator)
+            some = simulate(speakers, utterances, noise, hardness, per_class, generator)
             measurements = some.measurements(scale, shift)
             drawn = draw_speakers(
-                measurements, some.enrolment, some.test, draws=200, seed=seed
+                measurements, some.enrolment, some.test, draws=400, seed=seed
             )
             draws = pd.concat(drawn, axis=1)
             for name, value in values_by_name(measurements).items():
@@ -178,7 +193,7 @@ def show_speed() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lists", type=int, default=250)
+    parser.add_argument("--lists", type=int, default=300)
     options = parser.parse_args()
     show_coverage(options.lists)
     show_speed()

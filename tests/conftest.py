@@ -158,7 +158,7 @@ def cached(tmp_path_factory):
     fetch_backbone(folder=folder / "backbone", config=config, seed=0, **BACKBONE)
     drops = dict.fromkeys(("hidden_dropout", "attention_dropout", "layerdrop"), 0.1)
     fine = {"model_type": "wav2vec2", "feat_extract_norm": "group"}
-    fine |= SHORT_SIGHTED | drops
+    fine |= SHORT_SIGHTED | drops | {"num_hidden_layers": 3}
     fetch_backbone(folder=folder / "encoder", config=fine, seed=0, **BACKBONE)
     for split in ("train", "valid", "test"):
         if split != "train":
@@ -193,12 +193,26 @@ SMALL = {
     "ecapa-tdnn": {"width": 8, "attention_size": 4},
     "sincnet": {"width": 8, "window_seconds": 0.025},
     "finetune-pooled": {"unfreeze_at": 0.5},
+    "finetune-lora": {
+        "backend": "mhfa",
+        "backend_options": {"num_heads": 2, "compression": 4, "embedding_size": 8},
+        "rank": 2,
+        "dropout": 0.1,
+    },
 }
 """Options that make a backend train in no time."""
 
 
 def train_run(
-    folder, run, *, kind="unipool", options=None, seed=0, world=None, **changes
+    folder,
+    run,
+    *,
+    kind="unipool",
+    options=None,
+    seed=0,
+    start=None,
+    world=None,
+    **changes,
 ):
     """Train on the corpus that ``cached`` prepared."""
     from unipool.distributed import ALONE
@@ -223,6 +237,7 @@ def train_run(
         num_threads=1,
         embed_batch_seconds=4,
         memory=Memory(memory_gb=1, gpu_memory_gb=1),
+        start=start,
         world=world or ALONE,
     )
 

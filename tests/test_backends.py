@@ -51,8 +51,17 @@ OPTIONS = {
     "sincnet": {"window_seconds": 0.025, "width": 8, "embedding_size": 8},
     "finetune-pooled": {"unfreeze_at": 0.0},
     "finetune-cls": {"mask_probability": 0.0},
+    "finetune-lora": {
+        "backend": "lap-astp",
+        "backend_options": {
+            "layer_pool_heads": 2,
+            "layer_pool_size": 8,
+            "dropout": 0.0,
+        },
+        "rank": 2,
+    },
 }
-FINETUNED = ("finetune-pooled", "finetune-cls")
+FINETUNED = ("finetune-pooled", "finetune-cls", "finetune-lora")
 ONE_LAYER = ("xvector", "ecapa-tdnn", "sincnet", *FINETUNED)
 GROUP = {"model_type": "wav2vec2", "feat_extract_norm": "group"}
 LARGE = {
@@ -88,6 +97,7 @@ VARIANTS = {
         {"encoder": WAVLM, "blocks": 2},
     ],
     "finetune-cls": [{"freeze_cnn": True}, {"encoder": LARGE}, {"encoder": WAVLM}],
+    "finetune-lora": [{"encoder": LARGE}, {"encoder": WAVLM}],
 }
 ENCODERS = tempfile.TemporaryDirectory()
 
@@ -361,6 +371,7 @@ def test_options_have_names(kind):
         ("sincnet", {"layer": 1}, [False, True, False, False]),
         ("finetune-pooled", {}, [False, False, False, True]),
         ("finetune-cls", {"layer": 0}, [True, False, False, False]),
+        ("finetune-lora", {"layer": 1}, [False, True, False, False]),
     ],
 )
 def test_a_backend_uses_its_layers_only(kind, options, used):

@@ -10,10 +10,15 @@ import yaml
 from unipool.corpora import CORPORA
 from workflow.config import problems_of
 from workflow.sources import missing_files
+from workflow.starting import complete
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+JOINT = {
+    "kind": "finetune-lora",
+    "options": {"encoder": "tiny-wavlm", "backend": "mhfa"},
+}
 
 
 def problems_after(path, value):
@@ -355,6 +360,56 @@ def test_the_shipped_config_has_none():
             {"kind": "finetune-cls", "options": {"encoder": 3}},
             "backends.unused.options.encoder: 3 is not of type 'string'",
         ),
+        # A run that starts from another.
+        (
+            "backends.finer",
+            {"start": "unipol"},
+            "backends.finer.start: 'unipol' is not defined under backends; did you mean"
+            " 'unipool'?",
+        ),
+        (
+            "backends.finer",
+            {"start": "finer"},
+            "backends.finer.start: comes round to 'finer' again (finer from finer);",
+        ),
+        (
+            "backends.finer",
+            {"start": "unipool", "kind": "unipool"},
+            "backends.finer: needs either kind (with options, layers), or start,",
+        ),
+        (
+            "backends.finer",
+            {"train": {"steps": 10}},
+            "backends.finer: needs either kind (with options, layers), or start,",
+        ),
+        (
+            "backends.finer",
+            {"start": "unipool", "train": {"margn": 1}},
+            "backends.finer.train.margn: unknown key; did you mean 'margin_ramp'?",
+        ),
+        # The backend that learns with an encoder.
+        (
+            "backends.unused",
+            JOINT | {"options": JOINT["options"] | {"backend": "unipol"}},
+            "backends.unused.options.backend: unknown 'unipol'; did you mean"
+            " 'unipool'?",
+        ),
+        (
+            "backends.unused",
+            JOINT | {"options": JOINT["options"] | {"backend": "sincnet"}},
+            "backends.unused.options.backend: unknown 'sincnet'; known are: unipool,",
+        ),
+        (
+            "backends.unused",
+            JOINT | {"options": JOINT["options"] | {"backend_options": {"heds": 2}}},
+            "backends.unused.options.backend_options.heds: unknown key; did you mean"
+            " 'num_heads'?",
+        ),
+        (
+            "backends.unused",
+            JOINT | {"options": JOINT["options"] | {"targets": "q_proj"}},
+            "backends.unused.options.targets: 'q_proj' is not valid under any of",
+        ),
     ],
 )
 def test_a_mistake_says_which_key_and_what_was_meant(path, value, problem):
@@ -385,6 +440,72 @@ def test_an_encoder_is_fine_tuned_on_the_waveform_only():
         " of its own"
     )
     assert of_member.startswith("fusions.both[1].backbone: 'mfcc-24' is no waveform")
+
+
+def test_what_starts_from_a_run_has_its_kind_options_layers_and_training():
+    given = {
+        "first": {
+            "kind": "mhfa",
+            "options": {"num_heads": 8},
+            "layers": [1, 2],
+            "train": {"steps": 5, "loss": "softmax"},
+        },
+        "second": {"start": "first", "train": {"steps": 3}},
+        "third": {"start": "second"},
+        "plain": {"kind": "unipool"},
+    }
+
+    found = complete(given)
+
+    first = given["first"] | {"processes": 1}
+    train = {"steps": 3, "loss": "softmax"}
+    assert found == {
+        "first": first,
+        "second": first | {"start": "first", "train": train},
+        "third": first | {"start": "second", "train": train},
+        "plain": {"kind": "unipool", "options": {}, "train": {}, "processes": 1},
+    }
+
+
+def test_a_circle_of_starts_says_how_it_goes():
+    config = copy.deepcopy(CONFIG)
+    config["backends"] |= {"a": {"start": "b"}, "b": {"start": "a"}}
+
+    problems = problems_of(config, SCHEMA)
+
+    assert problems == [
+        f"backends.{one}.start: comes round to {one!r} again ({one} from {other} from"
+        f" {one}); the first of them needs a `kind`"
+        for one, other in ("ab", "ba")
+    ]
+
+
+def test_the_loss_of_what_starts_from_a_run_must_be_of_its_shape():
+    config = copy.deepcopy(CONFIG)
+    heads = {"margin": 0.5, "scale": 30.0, "num_heads": 2}
+    config["backends"]["finer"] = {"start": "unipool", "train": {"loss_options": heads}}
+    config["grid"] = [config["grid"][0] | {"backends": ["finer"]}]
+
+    (problem,) = problems_of(config, SCHEMA)[:1]
+
+    assert problem.startswith(
+        "backends.finer.train: the weights of its loss are others than of 'unipool'"
+    )
+
+
+def test_the_backend_that_learns_with_an_encoder_must_fit_its_layers():
+    config = copy.deepcopy(CONFIG)
+    options = {"backend": "lap-astp", "backend_options": {"layer_pool_heads": 7}}
+    config["backends"]["joint"] = JOINT | {"options": JOINT["options"] | options}
+    config["grid"] = [
+        config["grid"][0] | {"backbones": ["waveform"], "backends": ["joint"]}
+    ]
+
+    (problem,) = problems_of(config, SCHEMA)
+
+    assert problem.startswith(
+        "backends.joint.options.backend_options: on tiny-wavlm, layer_pool_heads is 7"
+    )
 
 
 def test_an_unknown_option_lists_the_known_ones():

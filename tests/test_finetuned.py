@@ -1,6 +1,7 @@
 """Encoders that are fine-tuned, against the forward pass of transformers."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 from conftest import BACKBONE, SHORT_SIGHTED, TINY, split_of, train_run, voice
 from transformers import AutoFeatureExtractor, AutoModel
 
-from unipool.backbone import load_backbone
-from unipool.backends import BACKENDS
+from unipool.backbone import TrainableEncoder, load_backbone
+from unipool.backends import BACKENDS, OF_LAYERS
 from unipool.backends.finetuned import FinetuneCls, FinetunePooled
+from unipool.backends.joint import FinetuneLora
 from unipool.batches import CropBatch, embed_utterances
 from unipool.checkpoint import read_checkpoint
 from unipool.embed import embed
@@ -21,6 +23,11 @@ from unipool.trainee import Trainee
 from unipool.training import Training
 
 CPU = torch.device("cpu")
+MHFA = {
+    "backend": "mhfa",
+    "backend_options": {"num_heads": 2, "compression": 4, "embedding_size": 8},
+    "rank": 2,
+}
 FORMS = {
     "base": {"feat_extract_norm": "group"},
     "large": {
@@ -157,6 +164,90 @@ def test_all_blocks_are_what_the_frozen_encoder_gives(
         torch.testing.assert_close(embedding, one[-1].mean(dim=0), rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+@every_encoder
+@pytest.mark.parametrize("kind", ["mhfa", "ecapa-tdnn"])
+def test_untrained_the_joint_embedding_is_that_of_the_frozen_encoder(
+    encoder_of, kind, family, form
+):
+    encoder = encoder_of(family, form)
+    states, mask = samples_of(60, 25)
+    waves = [states[0].flatten().numpy(), states[1, :, :25].flatten().numpy()]
+    options = {"mhfa": MHFA["backend_options"], "ecapa-tdnn": {"width": 8}}[kind]
+    joint = FinetuneLora(
+        1, 160, encoder=encoder, backend=kind, backend_options=options
+    ).eval()
+    alone = OF_LAYERS[kind](3, 16, **options).eval()
+    alone.load_state_dict(joint.backend.state_dict())
+
+    embeddings = joint(states.masked_fill(~mask[:, None, :, None], torch.nan), mask)
+
+    frozen = load_backbone(Path(encoder), CPU).hidden_states(waves)
+    for one, embedding in zip(frozen, embeddings, strict=True):
+        real = torch.ones(1, one.shape[1], dtype=torch.bool)
+        torch.testing.assert_close(
+            embedding, alone(one[None], real)[0], rtol=1e-4, atol=1e-5
+        )
+
+
+@every_encoder
+def test_the_gradient_reaches_every_added_weight_which_changes_the_embedding(
+    encoder_of, family, form
+):
+    torch.manual_seed(0)
+    backend = FinetuneLora(1, 160, encoder=encoder_of(family, form), **MHFA).eval()
+    states, mask = samples_of(60, 25)
+    added = [p for name, p in backend.named_parameters() if "lora_" in name]
+    before = backend(states, mask)
+    with torch.no_grad():
+        for weight in added:
+            weight.add_(0.1 * torch.randn_like(weight))
+
+    after = backend(states, mask)
+    after.square().sum().backward()
+
+    assert len(added) == 2 * 2 * 2  # matrices, maps, blocks
+    assert all(bool(weight.grad.any()) for weight in added)
+    for weight in added:
+        kept = weight.detach().clone()
+        with torch.no_grad():
+            weight.zero_()
+            assert not torch.equal(backend(states, mask), after)
+            weight.copy_(kept)
+    assert not torch.allclose(before, after, rtol=1e-4)
+
+
+def test_named_maps_are_adapted_in_place_of_the_usual_ones(encoder_of):
+    backend = FinetuneLora(
+        1,
+        160,
+        encoder=encoder_of("hubert", "base"),
+        targets=["k_proj", "output_dense"],
+        **MHFA,
+    )
+
+    names = {name.split(".")[-4] for name in backend.state_dict() if "lora_" in name}
+    assert names == {"k_proj", "output_dense"}
+
+
+def test_a_block_that_is_dropped_gives_what_the_one_before_it_gave(tmp_path):
+    config = {"model_type": "wav2vec2", **FORMS["large"], **SHORT_SIGHTED}
+    fetch_backbone(
+        folder=tmp_path, config=config | {"layerdrop": 1.0}, seed=3, **BACKBONE
+    )
+    encoder = TrainableEncoder(tmp_path)
+    frames, mask = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+
+    of_training = encoder.hidden_states(frames, mask)
+    of_evaluation = encoder.eval().hidden_states(frames, mask)
+
+    normalise = encoder.model.encoder.layer_norm
+    assert of_training.shape == of_evaluation.shape == (2, 3, 5, 8)
+    assert torch.equal(of_training[:, 1], of_training[:, 0])
+    assert torch.equal(of_training[:, 2], normalise(of_training[:, 0]))
+    assert not torch.equal(of_evaluation[:, 1], of_evaluation[:, 0])
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_too_short_for_a_frame_is_followed_by_zeros(encoder_of, form):
     encoder = encoder_of("wav2vec2", form)
@@ -251,9 +342,27 @@ def test_all_of_the_other_learns_its_convolutions_if_not_told_otherwise(
     assert same == (of_convolutions if freeze_cnn else set())
 
 
+def test_beside_the_backend_the_added_weights_alone_learn(still):
+    backend = FinetuneLora(1, 160, encoder=still, **MHFA)
+    trainee = trainee_of(backend, steps=2)
+    before = weights_of(backend)
+
+    trainee.update([crops()])
+    trainee.update([crops()])
+
+    now = weights_of(backend)
+    same = {name for name in now if torch.equal(now[name], before[name])}
+    of_encoder = {name for name in before if name.startswith("encoder.")}
+    assert same == {name for name in of_encoder if "lora_" not in name}
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("finetune-pooled", {"unfreeze_at": 0}), ("finetune-cls", {})],
+    [
+        ("finetune-pooled", {"unfreeze_at": 0}),
+        ("finetune-cls", {}),
+        ("finetune-lora", MHFA),
+    ],
 )
 def test_training_lowers_the_loss(still, kind, options):
     torch.manual_seed(0)
@@ -268,7 +377,11 @@ def test_training_lowers_the_loss(still, kind, options):
 @every_encoder
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("finetune-pooled", {"unfreeze_at": 0}), ("finetune-cls", {})],
+    [
+        ("finetune-pooled", {"unfreeze_at": 0}),
+        ("finetune-cls", {}),
+        ("finetune-lora", MHFA),
+    ],
 )
 def test_every_family_learns_in_bfloat16(encoder_of, family, form, kind, options):
     backend = BACKENDS[kind](1, 160, encoder=encoder_of(family, form), **options)
@@ -320,8 +433,11 @@ def test_a_span_lies_in_its_utterance_and_no_two_begin_at_one_frame(still):
     assert not of_short[1].any()
 
 
-def test_a_run_is_built_again_with_the_weights_that_were_learned(cached, tmp_path):
-    run, kind = tmp_path / "run", "finetune-cls"
+@pytest.mark.parametrize("kind", ["finetune-cls", "finetune-lora"])
+def test_a_run_is_built_again_with_the_weights_that_were_learned(
+    cached, tmp_path, kind
+):
+    run = tmp_path / "run"
     train_run(cached, run, kind=kind)
 
     embed(
@@ -339,8 +455,10 @@ def test_a_run_is_built_again_with_the_weights_that_were_learned(cached, tmp_pat
     backend.load_state_dict(weights)
     cache, _ = split_of(cached, "test").open(Memory(1, 0), CPU)
     expected = embed_utterances(backend, cache, max_frames=1, device=CPU)
-    found = read_embeddings(tmp_path / "test.h5").embeddings
-    assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    found = read_embeddings(tmp_path / "test.h5")
+    assert np.allclose(found.embeddings, expected, rtol=1e-4, atol=1e-5)
+    # Those of the encoder that was adapted; of the cache there are three.
+    assert found.layers == ([0, 1, 2, 3] if kind == "finetune-lora" else None)
 
 
 def test_a_folder_without_a_backbone_says_how_to_fetch_it(tmp_path):
@@ -383,8 +501,28 @@ def test_what_cannot_be_fine_tuned_says_so(tmp_path, source, message):
         ("finetune-pooled", {"unfreeze_at": 1.5}, "unfreeze_at is 1.5, it must be 0"),
         ("finetune-cls", {"mask_probability": -1}, "mask_probability is -1"),
         ("finetune-cls", {"mask_frames": 0}, "mask_frames is 0, it must be at least 1"),
+        ("finetune-lora", MHFA | {"rank": 0}, "rank is 0, it must be at least 1"),
+        ("finetune-lora", MHFA | {"alpha": 0}, "alpha is 0, it must be above 0"),
+        ("finetune-lora", MHFA | {"dropout": 1}, "dropout is 1, .* below 1"),
+        ("finetune-lora", MHFA | {"targets": []}, "targets are none; of .* q_proj, "),
+        ("finetune-lora", {"backend": "sincnet"}, "backend is 'sincnet', .* unipool, "),
     ],
 )
 def test_a_number_without_meaning_says_which(still, kind, options, message):
     with pytest.raises(ValueError, match=message):
         BACKENDS[kind](1, 160, encoder=still, **options)
+
+
+def test_maps_on_which_an_addition_has_no_effect_are_refused(encoder_of):
+    with pytest.raises(
+        ValueError,
+        match=r"targets are q_proj, output_dense; of .*, whose model type is wavlm,"
+        r" what can be adapted is intermediate_dense, output_dense",
+    ):
+        FinetuneLora(
+            1,
+            160,
+            encoder=encoder_of("wavlm", "base"),
+            targets=["q_proj", "output_dense"],
+            **MHFA,
+        )

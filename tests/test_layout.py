@@ -24,6 +24,7 @@ DOORS = {
     "google_crc32c": {"cache"},
     "transformers": {"backbone"},
     "huggingface_hub": {"backbone"},
+    "peft": {"backbone"},
     "soundfile": {"audio"},
     "soxr": {"audio"},
     "av": {"audio"},

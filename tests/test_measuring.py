@@ -86,6 +86,28 @@ def test_an_interval_ends_where_the_metric_does():
     assert end("act_dcf_p01") > 1
 
 
+def test_only_what_is_not_fitted_to_the_list_may_be_far_from_its_draws():
+    def end(name, draws):
+        return interval_of(name, np.array([draws.mean()]), draws, 40)[2]
+
+    skewed = 0.02 * np.tile([1.0] * 9 + [6.0], 20)[:, None]
+    fitted = {end(name, skewed) for name in ("eer", "min_dcf_p01", "min_cllr")}
+    decided = {end(name, skewed) for name in ("act_dcf_p01", "eer_star")}
+    assert len(fitted) == len(decided) == 1
+    assert end("published_eer", skewed) in fitted
+    assert end("published_eer_star", skewed) in decided
+    assert max(decided) > 1.1 * max(fitted)
+
+
+def test_the_scale_of_cllr_is_its_own():
+    """Student's interval of draws that spread alike to both sides."""
+    draws = np.tile([0.4, 0.6], 50)[:, None]
+
+    _, low, high = interval_of("cllr", np.array([0.5]), draws, 40)
+
+    assert (low, high) == pytest.approx((0.5 - 0.20227, 0.5 + 0.20227), abs=1e-4)
+
+
 def test_draws_are_the_same_whatever_the_order_of_the_trials():
     trials = scored()
     mixed = trials.sample(frac=1, random_state=0)

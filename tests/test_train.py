@@ -15,7 +15,7 @@ import torch
 from conftest import train_run
 
 from unipool.backends import BACKENDS
-from unipool.checkpoint import read_checkpoint, read_state, write_state
+from unipool.checkpoint import read_checkpoint, read_loss, read_state, write_state
 from unipool.log import job_log
 from unipool.manifest import read_manifest, write_manifest
 from unipool.trainee import Trainee
@@ -73,6 +73,18 @@ def test_what_is_frozen_for_ever_is_not_among_the_parameters(cached, tmp_path):
     everything = sum(tensor.numel() for tensor in weights.values())
     assert convolutions > 0
     assert info["backend_parameters"] == everything - convolutions
+
+
+def test_of_an_adapted_encoder_what_was_added_is_among_them(cached, tmp_path):
+    train_run(cached, tmp_path, kind="finetune-lora", steps=0)
+
+    weights, info = read_checkpoint(tmp_path)
+    added = sum(
+        tensor.numel()
+        for name, tensor in weights.items()
+        if "lora_" in name or name.startswith("backend.")
+    )
+    assert info["backend_parameters"] == added
 
 
 def test_the_last_round_may_be_shorter(cached, tmp_path):
@@ -212,6 +224,7 @@ def test_a_process_that_is_told_to_end_goes_on_where_it_was(cached, tmp_path, ca
         },
         {"kind": "finetune-pooled"},
         {"kind": "finetune-cls"},
+        {"kind": "finetune-lora"},
     ],
 )
 def test_so_it_does_with_other_settings(cached, tmp_path, monkeypatch, changes):
@@ -223,6 +236,125 @@ def test_so_it_does_with_other_settings(cached, tmp_path, monkeypatch, changes):
     for name in ("model.safetensors", "history.csv"):
         resumed = (tmp_path / "broken" / name).read_bytes()
         assert resumed == (tmp_path / "unbroken" / name).read_bytes()
+
+
+def weights_of_files(run):
+    return [
+        (run / name).read_bytes() for name in ("model.safetensors", "loss.safetensors")
+    ]
+
+
+def test_the_weights_of_backend_and_loss_are_those_of_the_best_validation(
+    cached, tmp_path, monkeypatch
+):
+    states = {}
+
+    def write_and_note(folder, state):
+        write_state(folder, state)
+        states[state["step"]] = torch.load(folder / "state.pt", weights_only=True)
+
+    monkeypatch.setattr("unipool.train.write_state", write_and_note)
+    train_run(cached, tmp_path, seed=3)
+
+    weights, info = read_checkpoint(tmp_path)
+    assert 0 < info["best_step"] < 6
+    best = states[info["best_step"]]
+    for found, expected in (
+        (weights, best["backend"]),
+        (read_loss(tmp_path), best["loss"]),
+    ):
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("kind", ["unipool", "finetune-lora"])
+def test_a_run_starts_as_another_ended(cached, tmp_path, kind):
+    train_run(cached, tmp_path / "first", kind=kind)
+    larger = {"margin": 0.5, "scale": 30.0}
+    at = {"kind": kind, "start": tmp_path / "first", "loss_options": larger}
+
+    train_run(cached, tmp_path / "still", steps=0, **at)
+    train_run(cached, tmp_path / "second", crop_seconds=0.7, learning_rate=1e-4, **at)
+
+    first, still, second = (
+        read_checkpoint(tmp_path / name).info for name in ("first", "still", "second")
+    )
+    assert weights_of_files(tmp_path / "still") == weights_of_files(tmp_path / "first")
+    assert weights_of_files(tmp_path / "second") != weights_of_files(tmp_path / "still")
+    history = pd.read_csv(tmp_path / "second" / "history.csv")
+    assert history["step"].tolist() == [0, 2, 4, 6]
+    assert history["valid_eer"][0] == still["valid_eer"] == first["valid_eer"]
+    assert second["start"]["with_loss"]
+    assert second["start"]["train_seconds"] == first["train_seconds"]
+    assert second["train_seconds"] > first["train_seconds"]
+    assert second["train_memory_bytes"] >= first["train_memory_bytes"]
+
+
+def test_killed_and_resumed_it_goes_on_from_its_state_not_from_its_start(
+    cached, tmp_path, monkeypatch
+):
+    train_run(cached, tmp_path / "first")
+    start = {"start": tmp_path / "first", "learning_rate": 1e-3}
+    train_run(cached, tmp_path / "unbroken", **start)
+    train_and_kill(cached, tmp_path / "broken", monkeypatch, after=3, **start)
+
+    train_run(cached, tmp_path / "broken", **start)
+
+    assert weights_of_files(tmp_path / "broken") == weights_of_files(
+        tmp_path / "unbroken"
+    )
+
+
+def test_a_state_is_not_gone_on_from_when_the_start_is_another(
+    cached, tmp_path, monkeypatch
+):
+    train_run(cached, tmp_path / "first")
+    train_run(cached, tmp_path / "other", seed=1)
+    train_and_kill(
+        cached, tmp_path / "run", monkeypatch, after=2, start=tmp_path / "first"
+    )
+
+    train_run(cached, tmp_path / "run", start=tmp_path / "other")
+    train_run(cached, tmp_path / "fresh", start=tmp_path / "other")
+
+    assert weights_of_files(tmp_path / "run") == weights_of_files(tmp_path / "fresh")
+
+
+def test_where_the_loss_was_not_kept_it_begins_anew(cached, tmp_path, caplog):
+    train_run(cached, tmp_path / "first")
+    (tmp_path / "first" / "loss.safetensors").unlink()
+
+    train_run(cached, tmp_path / "second", steps=0, start=tmp_path / "first")
+
+    fresh = tmp_path / "fresh"
+    train_run(cached, fresh, steps=0)
+    info = read_checkpoint(tmp_path / "second").info
+    assert not info["start"]["with_loss"]
+    assert weights_of_files(tmp_path / "second")[1] == weights_of_files(fresh)[1]
+    assert "keeps no weights of its loss; the loss begins anew" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"kind": "mhfa"},
+            r"first: a unipool with .*, has other weights than the mhfa",
+        ),
+        (
+            {"loss_options": {"margin": 0.2, "scale": 30.0, "num_heads": 2}},
+            r"its loss has weights weight \[1, 8, 3\], that of what starts from it"
+            r" weight \[2, 4, 3\]; give both the same train.loss",
+        ),
+    ],
+)
+def test_a_run_of_other_weights_cannot_be_started_from(
+    cached, tmp_path, changes, message
+):
+    train_run(cached, tmp_path / "first", steps=0)
+
+    with pytest.raises(ValueError, match=message):
+        train_run(cached, tmp_path / "second", start=tmp_path / "first", **changes)
 
 
 def test_an_update_takes_as_many_batches_as_it_accumulates(cached, tmp_path):

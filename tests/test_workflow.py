@@ -1,5 +1,6 @@
 """The whole workflow through Snakemake, in a folder of its own."""
 
+import itertools
 import json
 import os
 import shutil
@@ -682,3 +683,32 @@ def test_a_job_asks_for_more_with_more_audio_a_larger_encoder_and_each_attempt(p
     assert asked["extract", "mem_mb"][1] > 4000 + 8 * 300
     assert asked["extract", "runtime"][1] > 60
     assert asked["train", "mem_mb"][1] > 4000 + 1100 * (2 + 1)  # and validated with
+
+
+def test_a_run_starts_from_another_whose_change_makes_both_anew(project):
+    backends = CONFIG["backends"] | {
+        "finer": {"start": "mean", "train": {"learning_rate": 0.0001}},
+        "finest": {"start": "finer"},
+    }
+    block = CONFIG["grid"][0] | {"backends": ["finest"]}
+    write_config(project, changed(backends=backends, grid=[block]))
+    folder = "results/runs/own/tiny"
+
+    run = snakemake(project, f"{folder}/finest/seed-0/model.json")
+    again = jobs(snakemake(project, f"{folder}/finest/seed-0/model.json", "--dry-run"))
+    slower = {"mean": backends["mean"] | {"train": {"learning_rate": 0.001}}}
+    write_config(project, changed(backends=backends | slower, grid=[block]))
+    anew = jobs(snakemake(project, f"{folder}/finest/seed-0/model.json", "--dry-run"))
+
+    assert run.returncode == 0, run.stderr + run.stdout
+    infos = [
+        json.loads((project / folder / name / "seed-0/model.json").read_text("utf-8"))
+        for name in ("mean", "finer", "finest")
+    ]
+    for first, second in itertools.pairwise(infos):
+        assert second["definition"]["start"] == first["definition"]
+        assert second["kind"] == "combined"
+        assert second["start"]["with_loss"]
+    assert infos[2]["start"]["run"] == f"{folder}/finer/seed-0"
+    assert again == {}
+    assert anew["train"] == 3

@@ -1,6 +1,8 @@
 """The checkpoint: one trained backend in a run's folder, ready to be built again.
 
 model.safetensors   the weights of the backend (not of the loss)
+loss.safetensors    those of the loss at the same step, for a run that starts from this
+                    one; not there where a published checkpoint was imported
 model.json          how to build it and how it was trained; written last, so a folder
                     with it is whole
 history.csv         step, loss, learning_rate, valid_eer: one row for each validation
@@ -32,16 +34,23 @@ class Checkpoint(NamedTuple):
 
 
 def write_checkpoint(
-    folder: Path, weights: dict[str, Tensor], info: dict[str, Any]
+    folder: Path,
+    weights: dict[str, Tensor],
+    info: dict[str, Any],
+    *,
+    loss: dict[str, Tensor] | None = None,
 ) -> None:
     """Write the weights, then ``model.json``.
 
-    Writes: ``model.safetensors``, ``model.json`` in ``folder``.
+    Writes: ``model.safetensors``, ``model.json`` in ``folder``, and
+    ``loss.safetensors`` where the loss's weights are given.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "model.safetensors.partial"
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
-    partial.replace(folder / "model.safetensors")
+    _write_weights(folder / "model.safetensors", weights)
+    if loss is None:
+        (folder / "loss.safetensors").unlink(missing_ok=True)
+    else:
+        _write_weights(folder / "loss.safetensors", loss)
     partial = folder / "model.json.partial"
     facts = {"format": FORMAT, "version": VERSION, **info}
     partial.write_text(
@@ -71,6 +80,24 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             f" {FORMAT} version {VERSION}; train the run again with this unipool"
         )
     return Checkpoint(load_file(folder / "model.safetensors"), info)
+
+
+def is_of(folder: Path, identity: str) -> bool:
+    """Say whether a finished run is there, of all that this identity stands for."""
+    path = folder / "model.json"
+    return path.exists() and read_checkpoint(folder).info.get("identity") == identity
+
+
+def read_loss(folder: Path) -> dict[str, Tensor] | None:
+    """Read the weights of a run's loss, None where they were not kept."""
+    path = folder / "loss.safetensors"
+    return load_file(path) if path.exists() else None
+
+
+def _write_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
+    partial.replace(path)
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from unipool.backends import BACKENDS
+from unipool.backends.layer_weights import HasEncoder
 from unipool.batches import embed_utterances
-from unipool.cache import Cache
 from unipool.checkpoint import read_checkpoint
 from unipool.device import pick_device
 from unipool.embeddings import Embeddings, write_embeddings
@@ -85,12 +85,17 @@ def embed(
                 "caches": info["caches"] | split.costs(cache),
                 "trained_with": info["versions"],
             },
-            **_of_layers(weigh_layers(backend, cache, device=where), cache),
+            **_of_layers(
+                weigh_layers(backend, cache, device=where),
+                backend.encoder_layers
+                if isinstance(backend, HasEncoder)
+                else cache.layers,
+            ),
         ),
     )
 
 
-def _of_layers(weights: dict[str, LayerWeights], cache: Cache) -> dict[str, Any]:
+def _of_layers(weights: dict[str, LayerWeights], numbers: list[int]) -> dict[str, Any]:
     """Give what the file says of layers: most of the part that is used last.
 
     A backend that leaves layers out leaves out the first ones.
@@ -99,7 +104,7 @@ def _of_layers(weights: dict[str, LayerWeights], cache: Cache) -> dict[str, Any]
         return {}
     *earlier, (_, last) = weights.items()
     return {
-        "layers": cache.layers[-len(last.mean) :],
+        "layers": numbers[-len(last.mean) :],
         "layer_weights": last.mean,
         "layer_weights_std": last.std,
         "layer_attention": last.attention,

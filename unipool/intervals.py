@@ -9,7 +9,8 @@ Draws = Float64[np.ndarray, "draws seeds"]
 CONFIDENCE = 0.95
 POWER = 1 / 4
 """Makes the scale of intervals: between the logarithm, on which a draw without error
-would be infinitely far away, and the rate itself, which has no room below it."""
+would be infinitely far away, and the rate itself, which has no room below it. A loss
+without a largest value is left as it is: its roots hide how skewed it is."""
 
 
 def around_mean(
@@ -18,13 +19,21 @@ def around_mean(
     num_speakers: int,
     *,
     bounded: bool = True,
+    fitted: bool = True,
+    power: float = POWER,
 ) -> tuple[float, float, float]:
     """Give the mean of a metric over seeds, and its 95 % interval.
 
-    On the scale of fourth roots, where draws spread alike to both sides, it is the mean
-    plus and minus its standard error times Student's quantile, moved by as much as the
-    draws' mean lies beside it, the other way: minimum costs are lower on draws than on
-    the list, and so on the list than on new speakers. It always holds the mean.
+    On the scale of fourth roots, where draws of rates and costs spread alike to both
+    sides, it is the mean plus and minus its standard error times Student's quantile,
+    moved by as much as the draws' mean lies beside it, the other way: minimum costs are
+    lower on draws than on the list, and so on the list than on new speakers.
+
+    What is not fitted to the list is a mean over speakers, of whom few may make the
+    most: lists without these have a low mean and a low standard error alike. Where the
+    draws are skewed, the end on that side lies further out, see ``_straightened``; no
+    end lies nearer for it, as few speakers tell little of how skewed they are. It
+    always holds the mean.
 
     The interval knows of other speakers and of other seeds: the squared standard error
     is the variance of the mean over the draws, plus that of the seeds divided by their
@@ -39,6 +48,8 @@ def around_mean(
         draws: it, on draws of the speakers, the same for all seeds.
         num_speakers: that were drawn from.
         bounded: whether it is at most 1.
+        fitted: whether it is of the best threshold, or map of the scores, of the list.
+        power: that makes its scale.
     """
     mean = float(values.mean())
     drawn = draws.mean(axis=1)
@@ -49,10 +60,16 @@ def around_mean(
         return mean, 0.0, lucky
     if mean == 1 and (drawn == 1).all():
         return mean, 1 - lucky, 1.0
-    of_speakers = float(np.var(drawn**POWER))
-    half = _half([(of_speakers, num_speakers - 1), *_variance_of_mean(values**POWER)])
-    middle = 2 * mean**POWER - float(np.mean(drawn**POWER))
-    low, high = (max(middle + half * sign, 0.0) ** (1 / POWER) for sign in (-1, 1))
+    drawn = drawn**power
+    of_speakers = float(np.var(drawn))
+    parts = [(of_speakers, num_speakers - 1), *_variance_of_mean(values**power)]
+    below = above = _half(parts)
+    if not fitted:
+        below, above = _lengthened(parts, float(np.mean((drawn - drawn.mean()) ** 3)))
+    middle = 2 * mean**power - float(np.mean(drawn))
+    low, high = (
+        max(end, 0.0) ** (1 / power) for end in (middle - below, middle + above)
+    )
     return mean, min(low, mean), max(min(high, 1.0) if bounded else high, mean)
 
 
@@ -157,3 +174,34 @@ def _standard_error(parts: list[tuple[float, int]]) -> tuple[float, float]:
 def _half(parts: list[tuple[float, int]]) -> float:
     error, freedom = _standard_error(parts)
     return float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+
+
+def _lengthened(
+    parts: list[tuple[float, int]], third_moment: float
+) -> tuple[float, float]:
+    """Give how far the ends lie below and above, given the draws' third moment."""
+    half = _half(parts)
+    error, _ = _standard_error(parts)
+    if error == 0:
+        return half, half
+    skewness, quantile = third_moment / error**3, half / error
+    return (
+        error * max(quantile, _straightened(quantile, skewness)),
+        error * max(quantile, -_straightened(-quantile, skewness)),
+    )
+
+
+def _straightened(quantile: float, skewness: float) -> float:
+    """Give the quantile of a mean's distance from the truth, in standard errors.
+
+    A mean of skewed values has a skewed distance t, as its standard error varies with
+    it: ``t + skewness / 3 t^2 + skewness^2 / 27 t^3 + skewness / 6`` is nearly normal,
+    where the skewness is that of the mean. This is its inverse.
+
+    Source: Hall, "On the removal of skewness by transformation", Journal of the Royal
+    Statistical Society B 54, 1992.
+    """
+    moved = quantile - skewness / 6
+    root = float(np.cbrt(1 + skewness * moved))
+    # It is 3 (root - 1) / skewness, written so that the skewness may be 0.
+    return 3 * moved / (root**2 + root + 1)

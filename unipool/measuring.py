@@ -20,7 +20,7 @@ from unipool.bootstrap import (
     fewest_speakers,
 )
 from unipool.conditions import values_of
-from unipool.intervals import around_mean
+from unipool.intervals import POWER, around_mean
 from unipool.metrics import (
     SortedTrials,
     act_dcf,
@@ -115,7 +115,8 @@ def interval_of(
     """Give the mean of a metric over seeds, and its interval, see ``around_mean``.
 
     Args:
-        name: of the metric; it tells what the largest value is.
+        name: of the metric; it tells what the largest value is, and whether the
+            threshold or the map of the scores was there before.
         values: of each seed.
         draws: they, on draws of the speakers.
         speakers: of the class of trials that has fewer, ``fewest_speakers``.
@@ -123,7 +124,12 @@ def interval_of(
     largest = 0.01 if name == "published_min_dcf" else 1.0
     bounded = not name.startswith(("act_dcf", "cllr"))
     mean, low, high = around_mean(
-        values / largest, draws / largest, speakers, bounded=bounded
+        values / largest,
+        draws / largest,
+        speakers,
+        bounded=bounded,
+        fitted=bounded and not name.endswith("eer_star"),
+        power=1 if name == "cllr" else POWER,
     )
     return largest * mean, largest * low, largest * high
 

@@ -1,4 +1,4 @@
-"""Train one backend from the cache: the whole loop, written out.
+"""Train one backend from the cache.
 
 Everything random follows from the seed and the step, and the state is kept at each
 validation and at SIGTERM, so a training that was killed ends in the same weights as one
@@ -12,11 +12,6 @@ Optimizer and learning rate are by default its own, Adam and one cycle.
 import hashlib
 import json
 import logging
-import sys
-import threading
-import time
-from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +23,9 @@ from torch import nn
 
 from unipool.backends import BACKENDS
 from unipool.batches import CropSampler
+from unipool.cache import Cache
 from unipool.checkpoint import (
-    read_checkpoint,
+    is_of,
     read_state,
     remove_state,
     write_checkpoint,
@@ -37,10 +33,10 @@ from unipool.checkpoint import (
 )
 from unipool.device import peak_memory_bytes, pick_device
 from unipool.distributed import ALONE, World
-from unipool.ending import on_sigterm
-from unipool.log import LoggedProgress
 from unipool.provenance import versions
+from unipool.rounds import train_in_rounds
 from unipool.splits import Memory, SplitCache
+from unipool.starting import Start, start_from
 from unipool.trainee import PLAIN, STATEFUL, Trainee
 from unipool.training import Training
 from unipool.trials import read_trial_list
@@ -64,6 +60,7 @@ def train(
     num_threads: int,
     embed_batch_seconds: float,
     memory: Memory,
+    start: Path | None = None,
     world: World = ALONE,
 ) -> None:
     """Train a backend and keep the weights that verify the validation trials best.
@@ -83,15 +80,18 @@ def train(
         num_threads: of the CPU; the last digits of sums depend on it.
         embed_batch_seconds: of a validation batch, its padding included.
         memory: which splits are held in it, by each process.
+        start: folder of another run, with whose weights this one begins; None: with
+            drawn ones.
         world: the processes that train this run together; each calls this function.
 
-    Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start.
-    Writes: ``model.safetensors``, ``history.csv`` and ``model.json`` in ``run``, unless
-    they are there already, of the same definition, cache and seed.
+    Reads: manifests, cache parts, validation trials, ``state.pt`` of an earlier start,
+        the checkpoint in ``start``.
+    Writes: ``model.safetensors``, ``loss.safetensors``, ``history.csv`` and
+        ``model.json`` in ``run``, unless they are there already and of the same.
 
     Raises:
         ValueError: when a cache is not the expected one, there are fewer than two
-            speakers, or the loss is not finite.
+            speakers, the loss is not finite, or ``start`` has other weights.
     """
     torch.set_num_threads(num_threads)
     torch.backends.cudnn.deterministic = True
@@ -111,6 +111,9 @@ def train(
     torch.manual_seed(seed)
     backend = BACKENDS[kind](cache.num_layers, cache.hidden_size, **options)
     loss = training.make_loss(_embedding_size(backend), len(speakers))
+    begun = None
+    if start is not None:
+        begun = start_from(start, kind=kind, backend=backend, loss=loss)
     trainee = Trainee(backend, loss, training, seed=seed, device=where, world=world)
     validation = Validation(
         valid_cache,
@@ -119,20 +122,17 @@ def train(
         num_heads=trainee.loss.num_heads,
         world=world,
     )
-    identity = _hash_of([definition, cache.fingerprints, seed, *STATEFUL, *PLAIN])
+    identity = _identity(definition, cache, seed, begun)
     if _is_trained(run, identity):
         return
-    state = read_state(run)
-    if state is not None and state.pop("identity") == identity:
-        trainee.restore(state)
-        logger.info("going on from step %d of an earlier start", trainee.step)
-    _loop(
+    _go_on(trainee, run, identity)
+    train_in_rounds(
         trainee,
         sampler,
         validation,
         keep=lambda state: write_state(run, {"identity": identity, **state}),
     )
-    costs = _costs(trainee)
+    outcome = _best(trainee) | _costs(trainee, begun)
     if world.rank:
         return
 
@@ -150,43 +150,61 @@ def train(
             "seed": seed,
             "identity": identity,
             "num_speakers": len(speakers),
-            **_best(trainee),
-            **costs,
+            **outcome,
             "caches": train_split.costs(cache) | valid_split.costs(valid_cache),
             "definition": definition,
             "versions": versions(),
         },
+        loss=trainee.best_loss,
     )
     remove_state(run)
 
 
-def _hash_of(decisive: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+def _identity(
+    definition: dict[str, Any], cache: Cache, seed: int, begun: Start | None
+) -> str:
+    """Say what a run is of; a state that is of anything else is not gone on from."""
+    start = None if begun is None else begun.weights_sha256
+    made_of = [definition, cache.fingerprints, seed, start, *STATEFUL, *PLAIN]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def _is_trained(run: Path, identity: str) -> bool:
-    if not (run / "model.json").exists():
-        return False
-    if read_checkpoint(run).info.get("identity") != identity:
+    if not is_of(run, identity):
         return False
     logger.info("another job has trained this run while this one waited")
     return True
 
 
-def _best(trainee: Trainee) -> dict[str, float]:
+def _go_on(trainee: Trainee, run: Path, identity: str) -> None:
+    """Have an earlier start's state, where there is one of the same."""
+    state = read_state(run)
+    if state is not None and state.pop("identity") == identity:
+        trainee.restore(state)
+        logger.info("going on from step %d of an earlier start", trainee.step)
+
+
+def _best(trainee: Trainee) -> dict[str, Any]:
     """Say which weights are kept: of equally good ones the later."""
     best = min(reversed(trainee.history), key=lambda row: row["valid_eer"])
     return {"best_step": best["step"], "valid_eer": best["valid_eer"]}
 
 
-def _costs(trainee: Trainee) -> dict[str, float]:
+def _costs(trainee: Trainee, begun: Start | None) -> dict[str, Any]:
+    """Give what the weights cost, with those they began as, and what these were."""
     gather = trainee.world.gather
     trained = [some for some in trainee.backend.parameters() if some.requires_grad]
+    memory = sum(gather(peak_memory_bytes(trainee.device)))
+    seconds = trainee.seconds
+    if begun is not None:
+        seconds += begun.train_seconds
+        memory = max(memory, begun.train_memory_bytes or 0)
     return {
         "backend_parameters": sum(some.numel() for some in trained),
-        "train_seconds": round(trainee.seconds, 3),
-        "train_memory_bytes": sum(gather(peak_memory_bytes(trainee.device))),
+        "train_seconds": round(seconds, 3),
+        "train_memory_bytes": memory,
         "activation_bytes": sum(gather(trainee.activation_bytes)),
+        **({} if begun is None else {"start": begun._asdict()}),
     }
 
 
@@ -206,52 +224,3 @@ def _number_speakers(
 def _embedding_size(backend: nn.Module) -> int:
     assert isinstance(backend.embedding_size, int)
     return backend.embedding_size
-
-
-def _loop(
-    trainee: Trainee,
-    sampler: CropSampler,
-    validation: Validation,
-    keep: Callable[[dict[str, Any]], None],
-) -> None:
-    """Update, validate and keep the state in turn, until all steps are done.
-
-    The first validation is of the untrained backend. At SIGTERM the state is kept after
-    the present update or validation, and the process ends.
-    """
-    training, world = trainee.training, trainee.world
-    told, ending = threading.Event(), False
-    bar = LoggedProgress(
-        desc="train", unit="steps", total=training.steps, initial=trainee.step
-    )
-    with on_sigterm(told.set), bar:
-        while not trainee.history or trainee.step < training.steps:
-            started = time.monotonic()
-            rounds_done = trainee.step // training.validate_every
-            last = min((rounds_done + 1) * training.validate_every, training.steps)
-            if not trainee.history:
-                last = 0
-            each = training.accumulate
-            batches = sampler.batches(trainee.step * each, last * each)
-            while trainee.step < last and not ending:
-                loss = trainee.update(islice(batches, each))
-                bar.set_postfix_str(
-                    f"loss {loss:.3f}, lr {trainee.learning_rate:.1e}", False
-                )
-                bar.update()
-                ending = any(world.gather(told.is_set()))
-            if trainee.step == last:
-                valid_eer = validation.eer(trainee.backend, trainee.device)
-                trainee.add_validation(valid_eer)
-                logger.info("step %d: validation EER %.2f %%", last, 100 * valid_eer)
-            trainee.seconds += time.monotonic() - started
-            if world.rank == 0:
-                keep(trainee.state())
-            ending = ending or any(world.gather(told.is_set()))
-            if ending and trainee.step < training.steps:
-                logger.error(
-                    "error: told to end (SIGTERM) after step %d; its state is kept, and"
-                    " the same training started again goes on from there",
-                    trainee.step,
-                )
-                sys.exit(1)

@@ -21,7 +21,7 @@ from unipool.training import Training
 STATEFUL = ("backend", "loss", "optimizer", "schedule")
 PLAIN = (
     *("step", "seconds", "learning_rate", "activation_bytes"),
-    *("losses", "best", "history"),
+    *("losses", "best", "best_loss", "history"),
 )
 """What a trainee consists of: parts that have a state, and values that are one."""
 
@@ -87,6 +87,7 @@ class Trainee:
             the most in the first steps after the validations.
         losses: of the updates since the last validation.
         best: weights of the best validation so far.
+        best_loss: the loss's, at that validation.
         history: a row for each validation.
     """
 
@@ -120,6 +121,7 @@ class Trainee:
         self.activation_bytes = 0
         self.losses: list[float] = []
         self.best: dict[str, torch.Tensor] = {}
+        self.best_loss: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, float]] = []
 
     def update(self, batches: Iterable[CropBatch]) -> float:
@@ -179,10 +181,8 @@ class Trainee:
         """Add a row to the history; remember the weights if none were better."""
         lowest = min((row["valid_eer"] for row in self.history), default=math.inf)
         if valid_eer <= lowest:
-            self.best = {
-                name: tensor.detach().cpu().clone()
-                for name, tensor in self.backend.state_dict().items()
-            }
+            self.best = _copied(self.backend)
+            self.best_loss = _copied(self.loss)
         self.history.append(
             {
                 "step": self.step,
@@ -210,6 +210,14 @@ class Trainee:
         return int(
             np.random.SeedSequence([self.seed, 2, self.step, *own]).generate_state(1)[0]
         )
+
+
+def _copied(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Give the weights as they are now, in the memory of the CPU."""
+    return {
+        name: tensor.detach().cpu().clone()
+        for name, tensor in module.state_dict().items()
+    }
 
 
 def _share_batch_norms(backend: nn.Module, device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 The fixed part is in ``schemas/config.schema.yaml``; options of kinds are in
 ``options.py``, what does not go together in ``pairs.py``, where audio and lists come
-from in ``sources.py``.
+from in ``sources.py``, what runs start from in ``starting.py``.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from workflow.options import number_hint, suggest, wrong_options
 from workflow.pairs import unfit_pairs
 from workflow.sources import unfair_corpora
+from workflow.starting import complete, wrong_starts
 
 MEMBER_OF = {"backbone": "backbones", "backend": "backends", "scoring": "scorings"}
 """Where what a member of a fusion names is defined."""
@@ -31,7 +32,9 @@ def problems_of(config: dict[str, Any], schema: Path) -> list[str]:
         for error in validator.iter_errors(config)
         for problem in _explain(error)
     ]
+    problems = problems or [*wrong_starts(config["backends"])]
     if not problems:
+        config = config | {"backends": complete(config["backends"])}
         problems = [*_unknown_names(config)]
     if not problems:
         problems = [*wrong_options(config)]
@@ -85,8 +88,8 @@ def _unknown_names(config: dict[str, Any]) -> Iterator[str]:
         for copy in {f"{name}-{copy}" for copy in copies} & set(config["views"]):
             yield f"views.{copy}: is a copy of {name!r} already; choose another name"
     for name, backend in config["backends"].items():
-        encoder = backend.get("options", {}).get("encoder")
-        if isinstance(encoder, str):
+        encoder = backend["options"].get("encoder")
+        if isinstance(encoder, str) and "start" not in backend:
             yield from _look_up(
                 config, "backbones", f"backends.{name}.options.encoder", encoder
             )

@@ -47,12 +47,15 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
     ):
         for name, entry in config.get(section, {}).items():
             where = f"{section}.{name}"
+            if "start" in entry:  # all but its `train` is that of another entry
+                continue
             kind = entry["kind"]
             if kind not in kinds:
                 yield f"{where}.kind: unknown {kind!r}; {suggest(kind, list(kinds))}"
                 continue
             options = entry.get("options", {})
             problems = [*_fit(f"{where}.options", options, kinds[kind])]
+            problems = problems or [*_fit_inner(f"{where}.options", options)]
             yield from problems
             if section == "scorings" and not problems:
                 try:
@@ -62,10 +65,11 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["backbones"].items():
         if "features" in entry:
             yield from _fit_features(f"backbones.{name}", entry)
+    backends = config["backends"]
     trainings = {"train": config["train"]} | {
         f"backends.{name}.train": config["train"] | entry["train"]
-        for name, entry in config["backends"].items()
-        if "train" in entry
+        for name, entry in backends.items()
+        if entry["train"] not in ({}, backends.get(entry.get("start"), {}).get("train"))
     }
     for where, training in trainings.items():
         problems = [*_fit(where, training, Training)]
@@ -76,6 +80,19 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
                 Training(**training)
             except ValueError as error:
                 yield f"{where}.{error}"
+
+
+def _fit_inner(where: str, options: dict[str, Any]) -> Iterator[str]:
+    """Hold the backend that learns with an encoder against what it can be."""
+    from unipool.backends import OF_LAYERS
+
+    if "backend" not in options:
+        return
+    kind, inner = options["backend"], options.get("backend_options") or {}
+    if kind not in OF_LAYERS:
+        yield f"{where}.backend: unknown {kind!r}; {suggest(kind, list(OF_LAYERS))}"
+        return
+    yield from _fit(f"{where}.backend_options", inner, OF_LAYERS[kind])
 
 
 def _fit_features(where: str, entry: dict[str, Any]) -> Iterator[str]:

@@ -244,6 +244,7 @@ def test_another_scheduler_is_used_through_three_commands(projects, tmp_path):
     (folder / "profiles").symlink_to(ROOT / "profiles")
     for made in ("scores", "metrics"):
         shutil.rmtree(folder / RUN / made)
+    (folder / "results/table.csv").unlink()
 
     running = start(
         folder,

@@ -2,6 +2,8 @@
 
 import json
 import warnings
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch.nn.functional import pad
 from transformers import AutoConfig, AutoModel
 
 from unipool.backbone.inputs import Samples, inputs_of
+from unipool.backbone.lora import add_lora
 from unipool.backbone.padding import Padding
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm")
@@ -35,6 +38,7 @@ class TrainableEncoder(nn.Module):
 
     Attributes:
         hidden_size: of a frame.
+        num_layers: blocks and one, for what enters the first.
         mask_vector: what stood for a hidden frame when the encoder was pretrained;
             where a checkpoint has none, drawn as one is in the beginning.
 
@@ -58,12 +62,47 @@ class TrainableEncoder(nn.Module):
         self.hidden_size: int = config.hidden_size
         self.mask_vector = _take_mask_vector(model, config)
         _cut(model, config, blocks, folder)
+        self.num_layers = len(model.encoder.layers) + 1
+        self._folder = folder
         self.model: Any = model.train()  # it was loaded in evaluation mode
         self._padding = Padding(model)
 
     def freeze_convolutions(self) -> None:
         """Keep the convolutions on the samples as they are, for ever."""
         self.model.feature_extractor._freeze_parameters()
+
+    def adapt(
+        self,
+        *,
+        rank: int,
+        alpha: float,
+        dropout: float,
+        targets: Sequence[str] | None,
+    ) -> None:
+        """Freeze all weights, and learn low-rank updates of linear maps, from zero.
+
+        Args:
+            rank: of an update.
+            alpha: over ``rank``, what an update is multiplied by.
+            dropout: of what enters it.
+            targets: names of the maps, in all blocks; None: those of queries and
+                values, of WavLM those of the feed-forward network.
+
+        Raises:
+            ValueError: when a number has no meaning, or a map cannot be adapted.
+
+        Source: Hu et al., "LoRA: Low-rank adaptation of large language models", ICLR
+        2022.
+        """
+        self.freeze_convolutions()  # or they would be differentiated all the same
+        add_lora(
+            self.model,
+            self._folder,
+            rank=rank,
+            alpha=alpha,
+            dropout=dropout,
+            targets=targets,
+        )
 
     def project(
         self, samples: Float[Tensor, "B S"], lengths: Int64[Tensor, " B"]
@@ -110,6 +149,39 @@ class TrainableEncoder(nn.Module):
                 attention_mask=None if bool(mask.all()) else mask,
             )
         return output.last_hidden_state
+
+    def hidden_states(
+        self, frames: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B L T D"]:
+        """Pass projected frames through the transformer; give all hidden states.
+
+        A block that the layer drop leaves out gives what the one before it gave.
+
+        Args:
+            frames: of utterances, of which the longest has no padding.
+            mask: which are real.
+        """
+        noted: dict[int, Tensor] = {}
+
+        def note(layer: int, _: nn.Module, inputs: Any, output: Any) -> None:
+            noted[layer] = output[0] if isinstance(output, tuple) else output
+
+        # What enters the first block has just passed this dropout. Not the outputs that
+        # transformers itself gives: of what they are depends on its version.
+        noting = [self.model.encoder.dropout, *self.model.encoder.layers]
+        hooks = [
+            module.register_forward_hook(partial(note, layer))
+            for layer, module in enumerate(noting)
+        ]
+        try:
+            last = self.transform(frames, mask)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        states = [noted[0]]
+        for layer in range(1, self.num_layers - 1):
+            states.append(noted.get(layer, states[-1]))
+        return torch.stack([*states, last], dim=1)
 
     def _prepare(
         self, samples: Float[Tensor, "B S"], lengths: Int64[Tensor, " B"]

@@ -6,7 +6,7 @@ REQUIRED INPUTS:
 
 OUTPUTS:
     results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/
-        model.safetensors, model.json, history.csv
+        model.safetensors, model.json, history.csv, loss.safetensors
         embeddings/{corpus}-{split}.h5
         scores/{trials}{scoring}.csv
         metrics/{trials}{scoring}.json, metrics/{trials}{scoring}.draws.csv
@@ -34,6 +34,8 @@ rule train:
         ),
         train_cache=of_training(train_cache),
         valid_cache=of_training(valid_cache),
+        start=of_training(file_of_start(MODEL)),
+        start_weights=of_training(file_of_start(WEIGHTS)),
     output:
         weights=WEIGHTS,
         model=MODEL,

@@ -13,6 +13,7 @@ from snakemake.utils import validate
 
 from workflow.config import problems_of
 from workflow.sources import missing_files
+from workflow.starting import complete
 
 # Snakemake starts jobs through a shell and leaves this unquoted, so that they would not
 # start from an environment whose path has a space.
@@ -33,6 +34,7 @@ if workflow.is_main_process:
     if problems:
         raise WorkflowError("the config has mistakes:\n  " + "\n  ".join(problems))
 validate(config, str(SCHEMA))  # fills in the defaults
+config["backends"] = complete(config["backends"])
 
 # Raised by hand when a change of a stage's code changes its results: they are then
 # made again. Snakemake's own trigger would make everything again after each fresh
@@ -45,7 +47,7 @@ PROBE_VERSION = 1
 TABLE_VERSION = 1
 MAP_VERSION = 1
 REPORT_VERSION = 1
-SCORE_VERSION = 3
+SCORE_VERSION = 4
 
 
 wildcard_constraints:
@@ -276,6 +278,24 @@ def encoder_of(backend):
     return config["backends"][backend]["options"].get("encoder")
 
 
+def started_from(wildcards):
+    """The wildcards of the run that a run starts from; None where it does not."""
+    start = config["backends"][wildcards.backend].get("start")
+    if start is None:
+        return None
+    return type(wildcards)(fromdict=dict(wildcards.items()) | {"backend": start})
+
+
+def file_of_start(pattern):
+    """A file of the run that a run starts from, if it does."""
+
+    def file(wildcards):
+        first = started_from(wildcards)
+        return [] if first is None else pattern.format_map(first)
+
+    return file
+
+
 def definition_of(wildcards):
     """All settings that decide what a run becomes; a change of them redoes it."""
     trials, listed = valid_trials_of(wildcards)
@@ -285,15 +305,22 @@ def definition_of(wildcards):
         folder = str(Path(BACKBONE.format(backbone=encoder)).parent)
         backend = backend | {"options": backend["options"] | {"encoder": folder}}
         fine_tuned = {"encoder": config["backbones"][encoder]}
-    return fine_tuned | {
-        "versions": [CORPUS_VERSION, EXTRACT_VERSION, TRAIN_VERSION],
-        "corpora": corpora_of({wildcards.train_corpus, listed["corpus"]}),
-        "valid_trials": {trials: listed},
-        "view": part_sets(train_view(wildcards)),
-        "backbone": config["backbones"][wildcards.backbone],
-        "backend": {key: backend.get(key) for key in ("kind", "options", "layers")},
-        "train": training_of(wildcards.backend),
-    }
+    started = {}
+    if (first := started_from(wildcards)) is not None:
+        started = {"start": definition_of(first)}
+    return (
+        fine_tuned
+        | started
+        | {
+            "versions": [CORPUS_VERSION, EXTRACT_VERSION, TRAIN_VERSION],
+            "corpora": corpora_of({wildcards.train_corpus, listed["corpus"]}),
+            "valid_trials": {trials: listed},
+            "view": part_sets(train_view(wildcards)),
+            "backbone": config["backbones"][wildcards.backbone],
+            "backend": {key: backend.get(key) for key in ("kind", "options", "layers")},
+            "train": training_of(wildcards.backend),
+        }
+    )
 
 
 def definition_of_probe(wildcards):

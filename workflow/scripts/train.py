@@ -30,5 +30,6 @@ with joined() as world:
             num_threads=max(1, snakemake.threads // processes),
             embed_batch_seconds=machine["embed_batch_seconds"],
             memory=Memory(machine["memory_gb"], machine["gpu_memory_gb"]),
+            start=Path(snakemake.input.start).parent if snakemake.input.start else None,
             world=world,
         )
