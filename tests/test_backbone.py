@@ -236,9 +236,13 @@ def test_normalisation_is_the_checkpoints_unless_told_otherwise(folder_of):
     assert difference("wavlm-large", "none") > 1e-2
 
 
-def test_half_precision_computes_in_it(folder_of):
-    full = load(folder_of("hubert-base")).hidden_states(WAVES[:1])[0]
-    half = load(folder_of("hubert-base"), dtype=torch.bfloat16).hidden_states(WAVES[:1])
+def test_half_precision_computes_in_it(tmp_path):
+    # One group: where a processor has AMX, torch 2.13 gets convolutions of 8 channels a
+    # group and 16 frames wrong in bfloat16; not those of 48, as in real encoders.
+    config = ENCODERS["hubert-base"] | {"num_conv_pos_embedding_groups": 1}
+    make_backbone(tmp_path / "one", config=config, seed=1)
+    full = load(tmp_path / "one").hidden_states(WAVES[:1])[0]
+    half = load(tmp_path / "one", dtype=torch.bfloat16).hidden_states(WAVES[:1])
 
     difference = (half[0] - full).abs().max() / full.abs().max()
     assert half[0].dtype == torch.float32
