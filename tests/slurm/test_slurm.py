@@ -26,9 +26,9 @@ TOO_LITTLE = "prepare_corpus:mem_mb=60 * 40 ** (attempt - 1)"
 
 @pytest.fixture(scope="module")
 def cluster():
-    pytest.importorskip("snakemake_executor_plugin_slurm", reason="make test-slurm")
     if (obstacle := Cluster.obstacle()) is not None:
         pytest.skip(obstacle)
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="make test-slurm")
     # Not in pytest's folder, which is its user's alone: munge must be for all.
     with tempfile.TemporaryDirectory() as folder, Cluster(Path(folder)) as cluster:
         yield cluster
