@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 
 from unipool.distributed import joined, launch, launched
+from unipool.gpus import own_gpus
 from unipool.log import job_log
 from unipool.splits import Memory, SplitCache
 from unipool.train import Training, train
@@ -10,12 +11,14 @@ run = Path(snakemake.output.model).parent
 definition = snakemake.params.definition
 machine = snakemake.params.machine
 processes = snakemake.params.processes
+gpus = own_gpus(processes, machine["device"], machine["jobs_per_gpu"])
 if processes > 1 and not launched():
-    launch(sys.argv[0], processes)  # this script again, in each of them
+    with gpus:
+        launch(sys.argv[0], processes)  # this script again, in each of them
     sys.exit()
 with joined() as world:
-    suffix = f".rank-{world.rank}" if world.rank else ""
-    with job_log(f"{snakemake.log[0]}{suffix}", f"train {'/'.join(run.parts[-4:])}"):
+    log = snakemake.log[0] + (f".rank-{world.rank}" if world.rank else "")
+    with job_log(log, f"train {'/'.join(run.parts[-4:])}"), gpus:
         train(
             run=run,
             train_split=SplitCache(**snakemake.params.train_split),
