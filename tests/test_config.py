@@ -48,6 +48,13 @@ def test_the_shipped_config_has_none():
         # Keys that are not known.
         ("gird", [], "gird: unknown key; did you mean 'grid'?"),
         (
+            "backends.unipool.processes",
+            3,
+            "backends.unipool.processes: 3 cannot share a batch of 32",
+        ),
+        ("backends.unipool.processes", 0, "backends.unipool.processes: 0 is less than"),
+        ("backends.unipool.processes", "2", "backends.unipool.processes: '2' is not"),
+        (
             "machine.memroy_gb",
             4,
             "machine.memroy_gb: unknown key; did you mean 'memory_gb'?",

@@ -1,7 +1,9 @@
 """One run trained by two processes, against the same run trained by one."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ import pytest
 import torch
 from conftest import BACKBONE, SHORT_SIGHTED, TRAINING, cache_of, train_run
 
-from unipool.batches import CropSampler
+from unipool.batches import CropSampler, padded_batches
 from unipool.checkpoint import read_checkpoint
 from unipool.distributed import World
 from unipool.fetch import fetch_backbone
@@ -68,6 +70,22 @@ with joined() as world:
         pass
     Trainee.add_validation = add_validation
     train_run(cached, runs / "broken", **drops)
+"""
+
+
+LONG = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, {tests!r})
+from conftest import train_run
+from unipool.distributed import joined
+
+with joined() as world:
+    train_run(
+        Path({cached!r}), Path({run!r}), kind="mhfa", world=world, steps=100_000,
+        options=dict(num_heads=2, compression=4), validate_every=100_000,
+    )
 """
 
 
@@ -131,6 +149,47 @@ def test_costs_are_those_of_all_processes(by_two, cached, tmp_path):
     )
     peaks = [int((by_two / f"peak-{rank}").read_text("utf-8")) for rank in (0, 1)]
     assert together["train_memory_bytes"] == pytest.approx(sum(peaks), rel=0.1)
+
+
+def test_each_utterance_is_embedded_by_one_of_the_processes():
+    cache = cache_of([9, 12, 7, 30, 5])
+    whole = [tuple(batch.rows) for batch in padded_batches(cache, max_frames=20)]
+
+    parts = [
+        [
+            tuple(batch.rows)
+            for batch in padded_batches(cache, max_frames=20, world=World(rank, 7))
+        ]
+        for rank in range(7)
+    ]
+
+    assert 1 < len(whole) < 7
+    assert sorted(rows for part in parts for rows in part) == sorted(whole)
+
+
+def test_told_to_end_all_keep_the_step_they_are_at(cached, tmp_path):
+    script = tmp_path / "long.py"
+    script.write_text(
+        LONG.format(
+            tests=str(Path(__file__).parent), cached=str(cached), run=str(tmp_path)
+        ),
+        encoding="utf-8",
+    )
+    start = f"from unipool.distributed import launch; launch({str(script)!r}, 2)"
+    running = subprocess.Popen(
+        [sys.executable, "-c", start], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "state.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=120)
+
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert running.returncode == 1
+    assert "Traceback" not in said
+    assert 0 < state["step"] < 100_000
 
 
 def test_the_processes_draw_the_parts_of_one_batch():

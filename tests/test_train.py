@@ -284,7 +284,7 @@ def test_a_run_starts_as_another_ended(cached, tmp_path, kind):
     history = pd.read_csv(tmp_path / "second" / "history.csv")
     assert history["step"].tolist() == [0, 2, 4, 6]
     assert history["valid_eer"][0] == still["valid_eer"] == first["valid_eer"]
-    assert second["start"]["with_loss"]
+    assert second["start"]["loss_sha256"]
     assert second["start"]["train_seconds"] == first["train_seconds"]
     assert second["train_seconds"] > first["train_seconds"]
     assert second["train_memory_bytes"] >= first["train_memory_bytes"]
@@ -320,6 +320,20 @@ def test_a_state_is_not_gone_on_from_when_the_start_is_another(
     assert weights_of_files(tmp_path / "run") == weights_of_files(tmp_path / "fresh")
 
 
+def test_nor_when_the_first_runs_loss_has_come_since(cached, tmp_path, monkeypatch):
+    train_run(cached, tmp_path / "first")
+    loss = tmp_path / "first" / "loss.safetensors"
+    kept = loss.rename(tmp_path / "kept")
+    start = {"start": tmp_path / "first"}
+    train_and_kill(cached, tmp_path / "run", monkeypatch, after=2, **start)
+    kept.rename(loss)
+
+    train_run(cached, tmp_path / "run", **start)
+    train_run(cached, tmp_path / "fresh", **start)
+
+    assert weights_of_files(tmp_path / "run") == weights_of_files(tmp_path / "fresh")
+
+
 def test_where_the_loss_was_not_kept_it_begins_anew(cached, tmp_path, caplog):
     train_run(cached, tmp_path / "first")
     (tmp_path / "first" / "loss.safetensors").unlink()
@@ -329,7 +343,7 @@ def test_where_the_loss_was_not_kept_it_begins_anew(cached, tmp_path, caplog):
     fresh = tmp_path / "fresh"
     train_run(cached, fresh, steps=0)
     info = read_checkpoint(tmp_path / "second").info
-    assert not info["start"]["with_loss"]
+    assert not info["start"]["loss_sha256"]
     assert weights_of_files(tmp_path / "second")[1] == weights_of_files(fresh)[1]
     assert "keeps no weights of its loss; the loss begins anew" in caplog.text
 

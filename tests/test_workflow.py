@@ -708,7 +708,7 @@ def test_a_run_starts_from_another_whose_change_makes_both_anew(project):
     for first, second in itertools.pairwise(infos):
         assert second["definition"]["start"] == first["definition"]
         assert second["kind"] == "combined"
-        assert second["start"]["with_loss"]
+        assert second["start"]["loss_sha256"]
     assert infos[2]["start"]["run"] == f"{folder}/finer/seed-0"
     assert again == {}
     assert anew["train"] == 3

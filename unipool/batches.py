@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -153,22 +152,26 @@ class PaddedBatch(NamedTuple):
     mask: Bool[Tensor, "B T"]
 
 
-def padded_batches(cache: Cache, *, max_frames: int) -> Iterator[PaddedBatch]:
+def padded_batches(
+    cache: Cache, *, max_frames: int, world: World = ALONE
+) -> Iterator[PaddedBatch]:
     """Give every utterance once, those of similar length together.
 
     Args:
         cache: where the utterances are.
         max_frames: of a batch, its padding included; a longer utterance goes alone.
+        world: the processes, of which this one is given its part of the batches.
     """
     by_length = np.argsort(cache.num_frames, kind="stable")
-    start = 0
+    start, turn = 0, 0
     for stop in range(1, len(by_length) + 1):
         beyond = stop == len(by_length) or (
             cache.num_frames[by_length[stop]] * (stop + 1 - start) > max_frames
         )
         if beyond:
-            yield _pad(cache, by_length[start:stop])
-            start = stop
+            if turn == world.rank:
+                yield _pad(cache, by_length[start:stop])
+            start, turn = stop, (turn + 1) % world.size
 
 
 def _pad(cache: Cache, rows: Int64[np.ndarray, " B"]) -> PaddedBatch:
@@ -209,8 +212,7 @@ def embed_utterances(
         total=len(cache.utterances),
         disable=not progress,
     ) as bar:
-        batches = padded_batches(cache, max_frames=max_frames)
-        for batch in islice(batches, world.rank, None, world.size):
+        for batch in padded_batches(cache, max_frames=max_frames, world=world):
             states = batch.hidden_states.to(device)
             embeddings = backend(states, batch.mask.to(device)).cpu().numpy()
             embedding_of_row.update(zip(batch.rows.tolist(), embeddings, strict=True))

@@ -114,7 +114,11 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 def read_state(folder: Path) -> dict[str, Any] | None:
     """Read an unfinished training, None where there is none."""
     path = folder / "state.pt"
-    return torch.load(path, weights_only=True) if path.exists() else None
+    return (
+        torch.load(path, map_location="cpu", weights_only=True)
+        if path.exists()
+        else None
+    )
 
 
 def remove_state(folder: Path) -> None:

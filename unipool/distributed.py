@@ -12,10 +12,17 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from torch import distributed
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+SECONDS_TO_END = 3600
+"""Of processes that are told to end: they finish an update or a validation first. What
+told them does not wait so long if it must not."""
 
 
 class World(NamedTuple):
@@ -61,12 +68,21 @@ def launch(script: str, processes: int) -> None:
         rdzv_endpoint="localhost:0",  # any free port
         local_addr="localhost",
         max_restarts=0,
+        shutdown_timeout=SECONDS_TO_END,
     )
     try:
         elastic_launch(config, sys.executable)(script)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
+        rank, failure = error.get_first_failure()
+        logger.error(
+            "the process of rank %d was the first to end, with status %d; what it said"
+            " is in the log of its rank",
+            rank,
+            failure.exitcode,
+        )
         sys.exit(failure.exitcode)
+    except SignalException:
+        sys.exit(1)  # they were told to end, as this one was, and have said so
 
 
 def launched() -> bool:

@@ -19,7 +19,7 @@ class Start(NamedTuple):
     Args:
         run: its folder.
         weights_sha256: of its backend's weights.
-        with_loss: whether the loss began with that run's weights, too.
+        loss_sha256: of its loss's; None where the loss began anew.
         train_seconds: that it took, with those that it started from itself.
         train_memory_bytes: the most that any of them needed; None where it is not
             known.
@@ -27,7 +27,7 @@ class Start(NamedTuple):
 
     run: str
     weights_sha256: str
-    with_loss: bool
+    loss_sha256: str | None
     train_seconds: float
     train_memory_bytes: int | None
 
@@ -73,15 +73,18 @@ def start_from(
         )
     else:
         loss.load_state_dict(of_loss)
-    with (run / "model.safetensors").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Start(
         run=run.as_posix(),
-        weights_sha256=digest,
-        with_loss=of_loss is not None,
+        weights_sha256=_digest(run / "model.safetensors"),
+        loss_sha256=None if of_loss is None else _digest(run / "loss.safetensors"),
         train_seconds=info["train_seconds"],
         train_memory_bytes=info.get("train_memory_bytes"),
     )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

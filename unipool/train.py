@@ -164,7 +164,7 @@ def _identity(
     definition: dict[str, Any], cache: Cache, seed: int, begun: Start | None
 ) -> str:
     """Say what a run is of; a state that is of anything else is not gone on from."""
-    start = None if begun is None else begun.weights_sha256
+    start = None if begun is None else [begun.weights_sha256, begun.loss_sha256]
     made_of = [definition, cache.fingerprints, seed, start, *STATEFUL, *PLAIN]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
@@ -203,7 +203,7 @@ def _costs(trainee: Trainee, begun: Start | None) -> dict[str, Any]:
         "backend_parameters": sum(some.numel() for some in trained),
         "train_seconds": round(seconds, 3),
         "train_memory_bytes": memory,
-        "activation_bytes": sum(gather(trainee.activation_bytes)),
+        "activation_bytes": trainee.activation_bytes,
         **({} if begun is None else {"start": begun._asdict()}),
     }
 

@@ -168,7 +168,8 @@ class Trainee:
             lambda: self._learner(states, labels),
             besides=[*self._learner.parameters(), *self._learner.buffers()],
         )
-        self.activation_bytes = max(self.activation_bytes, kept)
+        of_all = sum(self.world.gather(kept))
+        self.activation_bytes = max(self.activation_bytes, of_all)
         return loss
 
     def _synchronised(self, *, last: bool) -> AbstractContextManager[None]:

@@ -71,6 +71,14 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
         for name, entry in backends.items()
         if entry["train"] not in ({}, backends.get(entry.get("start"), {}).get("train"))
     }
+    for name, entry in config["backends"].items():
+        size = (config["train"] | entry.get("train", {})).get("batch_size")
+        processes = entry.get("processes", 1)
+        if isinstance(size, int) and size % processes:
+            yield (
+                f"backends.{name}.processes: {processes} cannot share a batch of"
+                f" {size}; make train.batch_size a multiple of it"
+            )
     for where, training in trainings.items():
         problems = [*_fit(where, training, Training)]
         problems = problems or [*_fit_named(where, training)]

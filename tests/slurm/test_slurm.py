@@ -71,7 +71,7 @@ def start(folder, *arguments, log="snakemake.log"):
 def submit(folder, *arguments, device="auto", **options):
     return start(
         folder,
-        *("--profile", str(ROOT / "profiles/slurm")),
+        *("--workflow-profile", str(ROOT / "profiles/slurm")),
         # Nothing of this is to be said on a cluster with GPUs and accounting.
         *("--config", f"machine={{device: {device}}}"),
         *("--slurm-status-command", "squeue"),
@@ -248,7 +248,7 @@ def test_another_scheduler_is_used_through_three_commands(projects, tmp_path):
 
     running = start(
         folder,
-        *("--profile", str(ROOT / "profiles/generic"), "--latency-wait", "5"),
+        *("--workflow-profile", str(ROOT / "profiles/generic"), "--latency-wait", "5"),
         *("--config", "machine={device: cpu}", "--", "results/table.csv"),
     )
     said = finish(running, folder)
@@ -256,3 +256,17 @@ def test_another_scheduler_is_used_through_three_commands(projects, tmp_path):
     (number,) = re.findall(r"Submitted job \d+ with external jobid '(\d+)'", said)
     assert (folder / f"logs/cluster/score-{number}.log").exists()
     assert results(folder) == results(local)
+
+
+def test_processes_that_train_together_ask_for_a_gpu_each(projects, tmp_path):
+    local, *_ = projects
+    folder = tmp_path / "copy"
+    shutil.copytree(local, folder, copy_function=shutil.copy2)
+    mhfa = {"kind": "mhfa", "options": {"num_heads": 2, "compression": 4}}
+    grid = [CONFIG["grid"][0] | {"backends": ["mhfa"]}]
+    write_config(folder, changed(backends={"mhfa": mhfa | {"processes": 2}}, grid=grid))
+
+    said = finish(submit(folder, "--dry-run", "results/table.csv"), folder)
+
+    (train,) = re.findall(r"rule train:.*?resources: (.*?)\n", said, re.DOTALL)
+    assert {"gpu=2", "cpus_per_task=3"} <= set(train.split(", "))

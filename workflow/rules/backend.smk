@@ -49,7 +49,7 @@ rule train:
     threads: processes_of
     resources:
         gpu=lambda wildcards: gpus_of_job(processes_of(wildcards)),
-        cpus_per_task=lambda wildcards: 1 + processes_of(wildcards),  # one reads
+        cpus_per_task=lambda wildcards, threads: 1 + threads,  # one reads
         mem_mb=growing(mb_to_train),
         runtime=growing(minutes_to_train),
     params:

@@ -118,10 +118,15 @@ def mb_to_train(wildcards, input):
     )
     limit = config["machine"]["memory_gb"] * 1000
     training = training_of(wildcards.backend)
+    if (encoder := encoder_of(wildcards.backend)) is not None:
+        facts = facts_of(encoder, input)
     batch = mb_of_batch(facts, training["batch_size"] * training["crop_seconds"])
     # What the forward pass leaves for the gradient is in the GPU, if there is one.
     batches = batch * (2 if gpus_of_job() else 10)
-    return MB_OF_PROCESS + sum(mb for mb in splits if mb <= limit) + batches
+    of_each = MB_OF_PROCESS + sum(mb for mb in splits if mb <= limit)
+    if encoder is not None:  # weights, gradients, the optimizer's two, the best
+        of_each += facts["parameters"] * 20 / 1e6
+    return processes_of(wildcards) * of_each + batches
 
 
 def minutes_to_train(wildcards, input):
