@@ -87,6 +87,21 @@ def test_of_an_adapted_encoder_what_was_added_is_among_them(cached, tmp_path):
     assert info["backend_parameters"] == added
 
 
+def test_activations_are_those_of_when_all_learns(cached, tmp_path):
+    # Of 6 steps the last alone is after the encoder's start and follows no validation.
+    staged = {"kind": "finetune-pooled", "validate_every": 5, "batch_size": 2}
+    late = {"unfreeze_at": 0.9}
+    train_run(cached, tmp_path / "late", **staged, steps=6, options={**late})
+    train_run(cached, tmp_path / "at once", **staged, options={"unfreeze_at": 0.0})
+
+    late, at_once = (
+        read_checkpoint(tmp_path / name).info["activation_bytes"]
+        for name in ("late", "at once")
+    )
+    assert late == pytest.approx(at_once, rel=0.2)
+    assert late > 100_000
+
+
 def test_the_last_round_may_be_shorter(cached, tmp_path):
     train_run(cached, tmp_path, steps=6, validate_every=4)
 

@@ -84,7 +84,7 @@ class Trainee:
         seconds: time they took, validations included.
         learning_rate: of the last update; NaN before the first.
         activation_bytes: what the forward pass of a batch keeps for the backward one;
-            the most in the first steps after the validations.
+            the most in the first steps after the validations and in the last one.
         losses: of the updates since the last validation.
         best: weights of the best validation so far.
         best_loss: the loss's, at that validation.
@@ -161,7 +161,9 @@ class Trainee:
     def _loss_of(self, batch: CropBatch) -> Float[Tensor, ""]:
         states = batch.hidden_states.to(self.device)
         labels = batch.labels.to(self.device)
-        if self.step % self.training.validate_every:
+        looked_at = self.step % self.training.validate_every == 0
+        # What is frozen at first may learn by then.
+        if not looked_at and self.step < self.training.steps - 1:
             loss: Tensor = self._learner(states, labels)
             return loss
         loss, kept = kept_by(
