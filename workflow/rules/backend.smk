@@ -49,7 +49,10 @@ rule train:
     threads: processes_of
     resources:
         gpu=lambda wildcards: gpus_of_job(processes_of(wildcards)),
-        cpus_per_task=lambda wildcards, threads: 1 + threads,  # one reads
+        # One reads. A dry run counts the threads of this machine.
+        cpus_per_task=lambda wildcards, threads: (
+            1 + max(threads, processes_of(wildcards))
+        ),
         mem_mb=growing(mb_to_train),
         runtime=growing(minutes_to_train),
     params:
