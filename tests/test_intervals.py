@@ -29,7 +29,7 @@ def around(value, drawn, num_speakers, **kind):
     return low, high
 
 
-LOSS = {"bounded": False, "fitted": False, "power": 1}
+LOSS = {"bounded": False, "is_actual_cost": True, "power": 1}
 
 
 def difference(value, drawn, num_speakers):

@@ -19,7 +19,7 @@ def around_mean(
     num_speakers: int,
     *,
     bounded: bool = True,
-    fitted: bool = True,
+    is_actual_cost: bool = False,
     power: float = POWER,
 ) -> tuple[float, float, float]:
     """Give the mean of a metric over seeds, and its 95 % interval.
@@ -29,11 +29,10 @@ def around_mean(
     moved by as much as the draws' mean lies beside it, the other way: minimum costs are
     lower on draws than on the list, and so on the list than on new speakers.
 
-    What is not fitted to the list is a mean over speakers, of whom few may make the
-    most: lists without these have a low mean and a low standard error alike. Where the
-    draws are skewed, the end on that side lies further out, see ``_straightened``; no
-    end lies nearer for it, as few speakers tell little of how skewed they are. It
-    always holds the mean.
+    An actual cost is a mean over speakers, of whom few may make the most: lists without
+    these have a low mean and a low standard error alike. Where its draws are skewed,
+    the end on that side lies further out, see ``_straightened``; no end lies nearer for
+    it, as few speakers tell little of how skewed they are. It always holds the mean.
 
     The interval knows of other speakers and of other seeds: the squared standard error
     is the variance of the mean over the draws, plus that of the seeds divided by their
@@ -48,7 +47,7 @@ def around_mean(
         draws: it, on draws of the speakers, the same for all seeds.
         num_speakers: that were drawn from.
         bounded: whether it is at most 1.
-        fitted: whether it is of the best threshold, or map of the scores, of the list.
+        is_actual_cost: of decisions or ratios that were there before the list.
         power: that makes its scale.
     """
     mean = float(values.mean())
@@ -64,7 +63,7 @@ def around_mean(
     of_speakers = float(np.var(drawn))
     parts = [(of_speakers, num_speakers - 1), *_variance_of_mean(values**power)]
     below = above = _half(parts)
-    if not fitted:
+    if is_actual_cost:
         below, above = _lengthened(parts, float(np.mean((drawn - drawn.mean()) ** 3)))
     middle = 2 * mean**power - float(np.mean(drawn))
     low, high = (

@@ -115,20 +115,20 @@ def interval_of(
     """Give the mean of a metric over seeds, and its interval, see ``around_mean``.
 
     Args:
-        name: of the metric; it tells what the largest value is, and whether the
-            threshold or the map of the scores was there before.
+        name: of the metric; it tells what the largest value is, and whether it is an
+            actual cost.
         values: of each seed.
         draws: they, on draws of the speakers.
         speakers: of the class of trials that has fewer, ``fewest_speakers``.
     """
     largest = 0.01 if name == "published_min_dcf" else 1.0
-    bounded = not name.startswith(("act_dcf", "cllr"))
+    is_actual_cost = name.startswith(("act_dcf", "cllr"))
     mean, low, high = around_mean(
         values / largest,
         draws / largest,
         speakers,
-        bounded=bounded,
-        fitted=bounded and not name.endswith("eer_star"),
+        bounded=not is_actual_cost,
+        is_actual_cost=is_actual_cost,
         power=1 if name == "cllr" else POWER,
     )
     return largest * mean, largest * low, largest * high
