@@ -43,8 +43,9 @@ def own_gpus(count: int, device: str, jobs_per_gpu: int) -> Iterator[None]:
         return
     with ExitStack() as held:
         taken = _take(visible, count, jobs_per_gpu, held)
-        while not taken:
+        if not taken:
             logger.info("waiting for %d of the GPUs %s", count, ", ".join(visible))
+        while not taken:
             # By chance, so that two that wait for several do not keep meeting.
             time.sleep(SECONDS_BETWEEN_LOOKS * random.uniform(0.5, 1.5))
             taken = _take(visible, count, jobs_per_gpu, held)

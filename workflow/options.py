@@ -71,13 +71,12 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
         for name, entry in backends.items()
         if entry["train"] not in ({}, backends.get(entry.get("start"), {}).get("train"))
     }
-    for name, entry in config["backends"].items():
-        size = (config["train"] | entry.get("train", {})).get("batch_size")
-        processes = entry.get("processes", 1)
-        if isinstance(size, int) and size % processes:
+    for name, entry in backends.items():
+        size = (config["train"] | entry["train"]).get("batch_size")
+        if isinstance(size, int) and size % entry["processes"]:
             yield (
-                f"backends.{name}.processes: {processes} cannot share a batch of"
-                f" {size}; make train.batch_size a multiple of it"
+                f"backends.{name}.processes: {entry['processes']} cannot share a batch"
+                f" of {size}; make train.batch_size a multiple of it"
             )
     for where, training in trainings.items():
         problems = [*_fit(where, training, Training)]
