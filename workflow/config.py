@@ -45,8 +45,7 @@ def problems_found_apart(config: dict[str, Any], schema: Path) -> list[str]:
         [sys.executable, "-m", "workflow.config", str(schema)],
         cwd=Path(__file__).parents[1],
         input=yaml.dump(config, Dumper=_Dumper, allow_unicode=True).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
     if found.returncode:
