@@ -153,6 +153,21 @@ def test_a_store_that_only_lost_its_receipt_is_taken_over(project):
     assert receipt.read_text("utf-8") == before
 
 
+def test_what_nfs_keeps_for_a_reader_is_no_part_of_it(project):
+    run(project)
+    receipt = project / "cache" / "part-000-of-001.json"
+    before = receipt.read_bytes()
+    receipt.unlink()
+    kept = receipt.with_suffix(".zarr") / "hidden_states" / ".nfs0000000001"
+    kept.write_bytes(b"of before")
+
+    run(project)
+
+    assert receipt.read_bytes() == before
+    kept.unlink()
+    assert opened(project).utterances
+
+
 def content_of(folder):
     cache = opened(folder)
     return [cache.read(i).numpy().tobytes() for i in range(len(cache.utterances))]
