@@ -11,13 +11,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from workflow.config import problems_of
+from workflow.config import problems_found_apart
 from workflow.sources import missing_files
 from workflow.starting import complete
-
-# Snakemake starts jobs through a shell and leaves this unquoted, so that they would not
-# start from an environment whose path has a space.
-sys.executable = shlex.quote(sys.executable)
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
 
@@ -27,7 +23,7 @@ if workflow.remote_exec:
 
 # Only the process that plans the jobs looks for mistakes; the jobs start quicker.
 if workflow.is_main_process:
-    problems = problems_of(config, SCHEMA)
+    problems = problems_found_apart(config, SCHEMA)
     if Path(config.get("cache_dir", ".")).is_file():
         problems.append(f"cache_dir: {config['cache_dir']} is a file; name a folder")
     problems = problems or missing_files(config)
@@ -35,6 +31,10 @@ if workflow.is_main_process:
         raise WorkflowError("the config has mistakes:\n  " + "\n  ".join(problems))
 validate(config, str(SCHEMA))  # fills in the defaults
 config["backends"] = complete(config["backends"])
+
+# Snakemake starts jobs through a shell and leaves this unquoted, so that they would not
+# start from an environment whose path has a space.
+sys.executable = shlex.quote(sys.executable)
 
 # Raised by hand when a change of a stage's code changes its results: they are then
 # made again. Snakemake's own trigger would make everything again after each fresh
