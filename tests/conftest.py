@@ -229,43 +229,40 @@ SMALL = {
 """Options that make a backend train in no time."""
 
 
-def train_run(
-    folder,
-    run,
-    *,
-    kind="unipool",
-    options=None,
-    seed=0,
-    start=None,
-    world=None,
-    **changes,
-):
-    """Train on the corpus that ``cached`` prepared."""
-    from unipool.distributed import ALONE
-    from unipool.splits import Memory
-    from unipool.train import train
+def run_of(folder, run, *, kind="unipool", options=None, seed=0, **changes):
+    """Say what to train on the corpus that ``cached`` prepared."""
+    from unipool.run import Run
     from unipool.training import Training
 
     finetuned = kind.startswith("finetune-")
     size = {"encoder": str(folder / "encoder")} if finetuned else {"embedding_size": 8}
     options = size | SMALL.get(kind, {}) | (options or {})
-    train(
-        run=run,
-        train_split=split_of(folder, "train"),
-        valid_split=split_of(folder, "valid"),
-        valid_trials=folder / "valid.csv",
-        kind=kind,
-        options=options,
-        training=Training(**(TRAINING | changes)),
-        seed=seed,
-        definition={"kind": kind, "options": options, "train": TRAINING | changes},
-        device="cpu",
-        num_threads=1,
-        embed_batch_seconds=4,
-        memory=Memory(memory_gb=1, gpu_memory_gb=1),
-        start=start,
-        world=world or ALONE,
-    )
+    definition = {"kind": kind, "options": options, "train": TRAINING | changes}
+    return Run(run, kind, options, Training(**(TRAINING | changes)), seed, definition)
+
+
+def data_of(folder):
+    """Say what is trained on, and with what, as keyword arguments."""
+    from unipool.splits import Memory
+
+    return {
+        "train_split": split_of(folder, "train"),
+        "valid_split": split_of(folder, "valid"),
+        "valid_trials": folder / "valid.csv",
+        "device": "cpu",
+        "num_threads": 1,
+        "embed_batch_seconds": 4,
+        "memory": Memory(memory_gb=1, gpu_memory_gb=1),
+    }
+
+
+def train_run(folder, run, *, start=None, world=None, **settings):
+    """Train on the corpus that ``cached`` prepared."""
+    from unipool.distributed import ALONE
+    from unipool.train import train
+
+    what = run_of(folder, run, **settings)
+    train(what, **data_of(folder), start=start, world=world or ALONE)
 
 
 def split_of(folder, split):

@@ -36,7 +36,7 @@ def train_and_kill(cached, run, monkeypatch, *, after, **changes):
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("unipool.train.write_state", write_and_die)
+        patch.setattr("unipool.run.write_state", write_and_die)
         with pytest.raises(Killed):
             train_run(cached, run, **changes)
     return kept
@@ -179,7 +179,7 @@ def test_told_to_end_when_all_steps_are_done_it_finishes(cached, tmp_path, monke
         if state["step"] == 6:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("unipool.train.write_state", keep_and_tell)
+    monkeypatch.setattr("unipool.run.write_state", keep_and_tell)
     train_run(cached, tmp_path)
 
     assert read_checkpoint(tmp_path)
@@ -268,7 +268,7 @@ def test_the_weights_of_backend_and_loss_are_those_of_the_best_validation(
         write_state(folder, state)
         states[state["step"]] = torch.load(folder / "state.pt", weights_only=True)
 
-    monkeypatch.setattr("unipool.train.write_state", write_and_note)
+    monkeypatch.setattr("unipool.run.write_state", write_and_note)
     train_run(cached, tmp_path, seed=3)
 
     weights, info = read_checkpoint(tmp_path)

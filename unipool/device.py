@@ -37,6 +37,12 @@ def pick_device(device: str, world: World = ALONE) -> torch.device:
     return torch.device(device)
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Count the memory of a GPU anew; that of the CPU is counted for the process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory_bytes(device: torch.device) -> int:
     """Give the most memory that this process has needed at once.
 

@@ -1,8 +1,8 @@
 """How far an error rate may be from that of other speakers: intervals of draws."""
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jaxtyping import Float64
-from scipy.stats import t as student
 
 Draws = Float64[np.ndarray, "draws seeds"]
 
@@ -109,7 +109,7 @@ def difference_of_means(
         p_value = 1.0 if value == 0 else 2 * 0.5**num_speakers
         return value, value - lucky, value + lucky, p_value
     half = _half(parts)
-    p_value = 2 * float(student.sf(abs(value) / error, freedom))
+    p_value = 2 * float(scipy.stats.t.sf(abs(value) / error, freedom))
     return value, value - half, value + half, p_value
 
 
@@ -172,7 +172,7 @@ def _standard_error(parts: list[tuple[float, int]]) -> tuple[float, float]:
 
 def _half(parts: list[tuple[float, int]]) -> float:
     error, freedom = _standard_error(parts)
-    return float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
 
 
 def _lengthened(

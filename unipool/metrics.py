@@ -14,9 +14,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jaxtyping import Bool, Float, Float64, Int
-from scipy.optimize import isotonic_regression
-from scipy.special import xlogy
 
 Scores = Float[np.ndarray, " N"]
 Targets = Bool[np.ndarray, " N"]
@@ -246,10 +245,14 @@ def min_cllr(rates: ErrorRates) -> float:
     curve = corners(rates)
     targets, nontargets = -np.diff(curve.p_miss), np.diff(curve.p_fa)
     weights = targets + nontargets
-    pooled = isotonic_regression(targets / weights, weights=weights, increasing=False)
+    pooled = scipy.optimize.isotonic_regression(
+        targets / weights, weights=weights, increasing=False
+    )
     # Of each pool, both classes at once: the curve between its first and last point.
     edges = pooled.blocks
     hits, false_alarms = -np.diff(curve.p_miss[edges]), np.diff(curve.p_fa[edges])
     both = hits + false_alarms
-    total = xlogy(hits, hits / both) + xlogy(false_alarms, false_alarms / both)
+    total = scipy.special.xlogy(hits, hits / both) + scipy.special.xlogy(
+        false_alarms, false_alarms / both
+    )
     return abs(float(total.sum())) / 2 / math.log(2)

@@ -1,14 +1,17 @@
-"""The hidden states of one split: where they are, what they must be of."""
+"""The hidden states of splits: where they are, what they must be of."""
 
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int64
 
 from unipool.cache import Cache, PartSet, open_cache
 from unipool.manifest import read_manifest, select_part
+from unipool.trials import TrialList, read_trial_list
 from unipool.views import view_of
 
 
@@ -93,3 +96,62 @@ class SplitCache(NamedTuple):
                 for name in ("extract_seconds", "bytes")
             }
         return found
+
+
+class TrainingData(NamedTuple):
+    """All that runs of one cache are trained on, open; several may share it.
+
+    Args:
+        cache: hidden states of the training split.
+        labels: the training speaker of each of its utterances.
+        num_speakers: whom the labels count.
+        valid_cache: hidden states of the validation trials' utterances.
+        valid_trials: the trials that choose among the weights.
+        costs: of both caches, under their paths.
+    """
+
+    cache: Cache
+    labels: Int64[np.ndarray, " N"]
+    num_speakers: int
+    valid_cache: Cache
+    valid_trials: TrialList
+    costs: dict[str, dict[str, float]]
+
+
+def open_training_data(
+    train_split: SplitCache,
+    valid_split: SplitCache,
+    valid_trials: Path,
+    *,
+    memory: Memory,
+    device: torch.device,
+) -> TrainingData:
+    """Open what a training reads.
+
+    Args:
+        train_split: the utterances whose speakers are learnt to be told apart.
+        valid_split: the utterances that ``valid_trials`` speak of.
+        valid_trials: trial list, its companion beside it.
+        memory: in which the splits are held, where they fit.
+        device: where they are needed.
+
+    Raises:
+        ValueError: when a cache is not the expected one, or there are fewer than two
+            speakers.
+    """
+    cache, rows = train_split.open(memory, device)
+    valid_cache, _ = valid_split.open(memory, device)
+    labels, speakers = pd.factorize(rows["speaker"], sort=True)
+    if len(speakers) < 2:
+        raise ValueError(
+            f"{train_split.manifest}: {len(speakers)} training speaker(s), a backend"
+            " learns to tell at least 2 apart; change the corpus's split"
+        )
+    return TrainingData(
+        cache,
+        labels.astype(np.int64),
+        len(speakers),
+        valid_cache,
+        read_trial_list(valid_trials),
+        costs=train_split.costs(cache) | valid_split.costs(valid_cache),
+    )

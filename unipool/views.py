@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from scipy.signal import fftconvolve
+import scipy  # its parts are imported when they are used
 
 from unipool.audio import SAMPLE_RATE, SUFFIXES, Waveform, read_audio, resample
 
@@ -214,7 +214,7 @@ def _add(wave: Waveform, noise: Waveform, *, snr: float) -> Waveform:
 def _reverberate(wave: Waveform, response: Waveform) -> Waveform:
     """Convolve; the direct sound stays in its place, the level as it was."""
     direct = int(np.abs(response).argmax())
-    wet = fftconvolve(wave, response)[direct : direct + len(wave)]
+    wet = scipy.signal.fftconvolve(wave, response)[direct : direct + len(wave)]
     level = np.sqrt(np.mean(wet**2))
     dry = np.sqrt(np.mean(wave**2))
     return (wet * (dry / level if level else 1)).astype(np.float32)

@@ -5,6 +5,8 @@ The fixed part is in ``schemas/config.schema.yaml``; options of kinds are in
 from in ``sources.py``, what runs start from in ``starting.py``.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,34 @@ MEMBER_OF = {"backbone": "backbones", "backend": "backends", "scoring": "scoring
 
 ALWAYS = {"scorings": ["cosine"]}
 """What is there without a definition."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Takes mappings of all kinds for what they are."""
+
+
+_Dumper.add_multi_representer(dict, yaml.SafeDumper.represent_dict)
+
+
+def problems_found_apart(config: dict[str, Any], schema: Path) -> list[str]:
+    """List what ``problems_of`` does, found by a process of its own.
+
+    It imports torch, whose memory would be Snakemake's as long as the workflow runs.
+
+    Raises:
+        RuntimeError: when that process fails.
+    """
+    found = subprocess.run(
+        [sys.executable, "-m", "workflow.config", str(schema)],
+        cwd=Path(__file__).parents[1],
+        input=yaml.dump(config, Dumper=_Dumper, allow_unicode=True).encode(),
+        capture_output=True,
+        check=False,
+    )
+    if found.returncode:
+        raise RuntimeError(found.stderr.decode(errors="replace"))
+    problems: list[str] = yaml.safe_load(found.stdout)
+    return problems
 
 
 def problems_of(config: dict[str, Any], schema: Path) -> list[str]:
@@ -187,3 +217,8 @@ def _spell(path: Any) -> str:
 
 def _below(where: str, key: Any) -> str:
     return f"{where}.{key}" if where else str(key)
+
+
+if __name__ == "__main__":
+    said = problems_of(yaml.safe_load(sys.stdin.buffer), Path(sys.argv[1]))
+    yaml.dump(said, sys.stdout.buffer, encoding="utf-8", allow_unicode=True)

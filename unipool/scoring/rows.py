@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jaxtyping import Float, Float64, Int
-from scipy.sparse import csr_array
 
 ROWS_AT_ONCE = 1 << 13
 """Bounds the memory of what is computed in double precision."""
@@ -25,7 +25,7 @@ def sums_by_label(
     for block in blocks(len(vectors)):
         columns = np.arange(block.stop - block.start)
         ones = np.ones(len(columns))
-        members = csr_array(
+        members = scipy.sparse.csr_array(
             (ones, (labels[block], columns)), shape=(num_labels, len(columns))
         )
         sums += members @ vectors[block].astype(np.float64)

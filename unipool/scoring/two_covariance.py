@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jaxtyping import Float64, Int64
-from scipy.linalg import eigh
 
 from unipool.scoring.rows import blocks, sums_by_label
 from unipool.scoring.sides import paired_dots
@@ -56,7 +56,7 @@ class TwoCovariance(NamedTuple):
 
         Source: of the basis, ``ivector-compute-plda`` of Kaldi.
         """
-        ratios, basis = eigh(self.between, self.within)
+        ratios, basis = scipy.linalg.eigh(self.between, self.within)
         ratios = np.maximum(ratios, 0)
         places = (vectors - self.mean) @ basis
         alone = -(places**2) @ (ratios**2 / (2 * (1 + ratios) * (1 + 2 * ratios)))
@@ -118,7 +118,7 @@ def discriminants(scatter: Scatter, size: int) -> Float64[np.ndarray, "E size"]:
     projected on them is whitened.
     """
     weighted = scatter.deviations * np.sqrt(scatter.counts)[:, None]
-    _, basis = eigh(weighted.T @ weighted, scatter.within)
+    _, basis = scipy.linalg.eigh(weighted.T @ weighted, scatter.within)
     return basis[:, ::-1][:, :size]
 
 

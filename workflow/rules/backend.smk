@@ -5,8 +5,10 @@ REQUIRED INPUTS:
     results/trials/{trials}.csv
 
 OUTPUTS:
+    results/together/{train_corpus}{train_view}/{backbone}/{group}.json
     results/runs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/
         model.safetensors, model.json, history.csv, loss.safetensors
+        ahead/ (until the run's own job takes it)
         embeddings/{corpus}-{split}.h5
         scores/{trials}{scoring}.csv
         metrics/{trials}{scoring}.json, metrics/{trials}{scoring}.draws.csv
@@ -18,24 +20,7 @@ OUTPUTS:
 rule train:
     """Train one backend on one cache with one seed."""
     input:
-        manifest=of_training(
-            lambda wildcards: MANIFEST.format(corpus=wildcards.train_corpus)
-        ),
-        valid_manifest=of_training(
-            lambda wildcards: MANIFEST.format(
-                corpus=valid_trials_of(wildcards)[1]["corpus"]
-            )
-        ),
-        valid_trials=of_training(
-            lambda wildcards: TRIALS.format(trials=valid_trials_of(wildcards)[0])
-        ),
-        valid_enrolments=of_training(
-            lambda wildcards: ENROLMENTS.format(trials=valid_trials_of(wildcards)[0])
-        ),
-        train_cache=of_training(train_cache),
-        valid_cache=of_training(valid_cache),
-        start=of_training(file_of_start(MODEL)),
-        start_weights=of_training(file_of_start(WEIGHTS)),
+        unpack(inputs_of_training),
     output:
         weights=WEIGHTS,
         model=MODEL,
@@ -71,6 +56,48 @@ rule train:
         "../scripts/train.py"
 
 
+rule train_together:
+    """Train several runs of one cache in one process, each for its own job to take."""
+    input:
+        unpack(inputs_of_group),
+    output:
+        together=TOGETHER,
+    log:
+        "logs/train_together/{train_corpus}{train_view}/{backbone}/{group}.log",
+    benchmark:
+        "benchmarks/train_together/{train_corpus}{train_view}/{backbone}/{group}.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    resources:
+        gpu=gpus_of_job(),
+        cpus_per_task=2,
+        mem_mb=growing(mb_to_train_together),
+        runtime=growing(minutes_to_train_together),
+    params:
+        runs=lambda wildcards: [
+            dict(
+                folder=RUN.format_map(member),
+                seed=member.seed,
+                definition=definition_of(member),
+            )
+            for member in members_of_group(wildcards)
+        ],
+        train_split=lambda wildcards, input: cached_split(
+            members_of_group(wildcards)[0],
+            wildcards.train_corpus,
+            "train",
+            train_view(wildcards),
+        ),
+        valid_split=lambda wildcards, input: cached_split(
+            members_of_group(wildcards)[0],
+            valid_trials_of(wildcards)[1]["corpus"],
+            valid_trials_of(wildcards)[1]["split"],
+        ),
+        machine=lambda wildcards, threads: config["machine"],
+    script:
+        "../scripts/train_together.py"
+
+
 rule embed:
     """Embed every utterance of a split with one run."""
     input:
@@ -103,21 +130,7 @@ rule embed:
 rule score:
     """Score a trial list with one run; measure the errors."""
     input:
-        embeddings=lambda wildcards: embeddings_of(
-            wildcards, config["trials"][wildcards.trials]
-        ),
-        trials=TRIALS,
-        enrolments=ENROLMENTS,
-        valid_embeddings=lambda wildcards: embeddings_of(
-            wildcards, valid_trials_of(wildcards)[1]
-        ),
-        valid_trials=lambda wildcards: TRIALS.format(
-            trials=valid_trials_of(wildcards)[0]
-        ),
-        valid_enrolments=lambda wildcards: ENROLMENTS.format(
-            trials=valid_trials_of(wildcards)[0]
-        ),
-        cohort=cohort_of,
+        unpack(inputs_of_scoring),
     output:
         scores=SCORES,
         metrics=METRICS,

@@ -11,13 +11,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from workflow.config import problems_of
+from workflow.config import problems_found_apart
 from workflow.sources import missing_files
 from workflow.starting import complete
-
-# Snakemake starts jobs through a shell and leaves this unquoted, so that they would not
-# start from an environment whose path has a space.
-sys.executable = shlex.quote(sys.executable)
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
 
@@ -27,7 +23,7 @@ if workflow.remote_exec:
 
 # Only the process that plans the jobs looks for mistakes; the jobs start quicker.
 if workflow.is_main_process:
-    problems = problems_of(config, SCHEMA)
+    problems = problems_found_apart(config, SCHEMA)
     if Path(config.get("cache_dir", ".")).is_file():
         problems.append(f"cache_dir: {config['cache_dir']} is a file; name a folder")
     problems = problems or missing_files(config)
@@ -35,6 +31,10 @@ if workflow.is_main_process:
         raise WorkflowError("the config has mistakes:\n  " + "\n  ".join(problems))
 validate(config, str(SCHEMA))  # fills in the defaults
 config["backends"] = complete(config["backends"])
+
+# Snakemake starts jobs through a shell and leaves this unquoted, so that they would not
+# start from an environment whose path has a space.
+sys.executable = shlex.quote(sys.executable)
 
 # Raised by hand when a change of a stage's code changes its results: they are then
 # made again. Snakemake's own trigger would make everything again after each fresh
@@ -63,6 +63,7 @@ wildcard_constraints:
     split="train|valid|test",
     list="[^/]+",
     seed="[0-9]+",
+    group="[0-9]+",
     part="[0-9]+",
     num_parts="[0-9]+",
 
@@ -86,6 +87,7 @@ EMBEDDINGS = f"{RUN}/embeddings/{{corpus}}-{{split}}.h5"
 SCORES = f"{RUN}/scores/{{trials}}{{scoring}}.csv"
 METRICS = f"{RUN}/metrics/{{trials}}{{scoring}}.json"
 DRAWS = f"{RUN}/metrics/{{trials}}{{scoring}}.draws.csv"
+TOGETHER = "results/together/{train_corpus}{train_view}/{backbone}/{group}.json"
 MAP = f"{RUN}/maps/{{corpus}}-{{split}}.csv"
 # A fusion's scores stand where those of a run would.
 FUSED = RUN.format(
@@ -286,16 +288,6 @@ def started_from(wildcards):
     return type(wildcards)(fromdict=dict(wildcards.items()) | {"backend": start})
 
 
-def file_of_start(pattern):
-    """A file of the run that a run starts from, if it does."""
-
-    def file(wildcards):
-        first = started_from(wildcards)
-        return [] if first is None else pattern.format_map(first)
-
-    return file
-
-
 def definition_of(wildcards):
     """All settings that decide what a run becomes; a change of them redoes it."""
     trials, listed = valid_trials_of(wildcards)
@@ -366,21 +358,81 @@ def cache_needed(wildcards, corpus, split, made, view="full"):
     return files
 
 
-def of_training(find):
+def inputs_of_training(wildcards):
     """What `train` waits for: nothing where a published checkpoint was imported.
 
     Snakemake would delete that run, to train it, as soon as a corpus is prepared anew.
     """
+    model = Path(MODEL.format_map(wildcards))
+    if model.exists():
+        definition = json.loads(model.read_text(encoding="utf-8"))["definition"]
+        if "imported" in definition:
+            return dict(manifest=[], valid_manifest=[], together=[], start=[])
+    trials, listed = valid_trials_of(wildcards)
+    first = started_from(wildcards)
+    return dict(
+        manifest=MANIFEST.format(corpus=wildcards.train_corpus),
+        valid_manifest=MANIFEST.format(corpus=listed["corpus"]),
+        valid_trials=TRIALS.format(trials=trials),
+        valid_enrolments=ENROLMENTS.format(trials=trials),
+        train_cache=cache_needed(
+            wildcards, wildcards.train_corpus, "train", MODEL, train_view(wildcards)
+        ),
+        valid_cache=cache_needed(wildcards, listed["corpus"], listed["split"], MODEL),
+        start=[] if first is None else MODEL.format_map(first),
+        start_weights=[] if first is None else WEIGHTS.format_map(first),
+        together=together_of(wildcards),
+    )
 
-    def files(wildcards):
-        model = Path(MODEL.format_map(wildcards))
-        if model.exists():
-            definition = json.loads(model.read_text(encoding="utf-8"))["definition"]
-            if "imported" in definition:
-                return []
-        return find(wildcards)
 
-    return files
+def groups_of_grid():
+    """The runs that one job trains one after the other, by its receipt.
+
+    They read the same hidden states, so these are opened once. What starts from another
+    run, and what several processes train, has a job of its own.
+    """
+    size = config["machine"]["runs_per_job"]
+    alike = {}
+    for cell in runs_of_grid().values() if size > 1 else ():
+        backend = config["backends"][cell["backend"]]
+        if "start" not in backend and backend["processes"] == 1:
+            cache = (cell["train_corpus"], cell["train_view"], cell["backbone"])
+            layers = json.dumps(backend.get("layers"))
+            alike.setdefault(cache, {}).setdefault(layers, []).append(cell)
+    groups = {}
+    for of_cache in alike.values():
+        shares = [
+            runs[first : first + size]
+            for runs in of_cache.values()
+            for first in range(0, len(runs), size)
+        ]
+        for group, runs in enumerate(shares):
+            if len(runs) > 1:
+                groups[TOGETHER.format(group=group, **runs[0])] = runs
+    return groups
+
+
+def together_of(wildcards):
+    """The receipt of the job that trains a run together with others, if one does."""
+    model = MODEL.format_map(wildcards)
+    receipt = TOGETHER_OF.get(model, [])
+    is_there = receipt and was_made_with(model, definition_of(wildcards))
+    return [] if is_there else receipt
+
+
+def members_of_group(wildcards):
+    """The wildcards of the runs that are trained together."""
+    cells = GROUPS[TOGETHER.format_map(wildcards)]
+    return [type(wildcards)(fromdict=cell) for cell in cells]
+
+
+def inputs_of_group(wildcards):
+    """What any of the runs waits for that is still to be trained."""
+    members = members_of_group(wildcards)
+    waiting = [member for member in members if together_of(member)]
+    files = inputs_of_training((waiting or members)[0])
+    own = ("start", "start_weights", "together")
+    return {name: file for name, file in files.items() if name not in own}
 
 
 def sets_of_grid():
@@ -406,16 +458,6 @@ def sets_of_grid():
                         definition=definition,
                     )
     return list(sets.values())
-
-
-def train_cache(wildcards):
-    view = train_view(wildcards)
-    return cache_needed(wildcards, wildcards.train_corpus, "train", MODEL, view)
-
-
-def valid_cache(wildcards):
-    _, listed = valid_trials_of(wildcards)
-    return cache_needed(wildcards, listed["corpus"], listed["split"], MODEL)
 
 
 def embedded_view(wildcards):
@@ -460,6 +502,21 @@ def scoring_of(wildcards):
     name = wildcards.scoring.removeprefix("@")
     cosine = {"kind": "cosine", "options": {}, "calibration": "score"}
     return config["scorings"][name] if name else cosine
+
+
+def inputs_of_scoring(wildcards):
+    """What `score` waits for: of the trials, and of those that chose the weights."""
+    trials, listed = valid_trials_of(wildcards)
+    tested = config["trials"][wildcards.trials]
+    return dict(
+        embeddings=embeddings_of(wildcards, tested),
+        trials=TRIALS.format_map(wildcards),
+        enrolments=ENROLMENTS.format_map(wildcards),
+        valid_embeddings=embeddings_of(wildcards, listed),
+        valid_trials=TRIALS.format(trials=trials),
+        valid_enrolments=ENROLMENTS.format(trials=trials),
+        cohort=cohort_of(wildcards),
+    )
 
 
 def cohort_of(wildcards):
@@ -571,3 +628,12 @@ def probes_of_grid():
     cells = cells_of_grid().values()
     probes = [PROBE.format_map(cell) for cell in cells if "fusion" not in cell]
     return list(dict.fromkeys(probes))
+
+
+# What is trained together, by the job's receipt; and that receipt, by the run's model.
+GROUPS = groups_of_grid()
+TOGETHER_OF = {
+    MODEL.format_map(cell): receipt
+    for receipt, cells in GROUPS.items()
+    for cell in cells
+}

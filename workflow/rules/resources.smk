@@ -136,6 +136,16 @@ def minutes_to_train(wildcards, input):
     return 30 + seconds / speed_of_training(wildcards, input) / 60
 
 
+def mb_to_train_together(wildcards, input):
+    """They are trained one after the other."""
+    return max(mb_to_train(member, input) for member in members_of_group(wildcards))
+
+
+def minutes_to_train_together(wildcards, input):
+    """Of all; those that are there already are passed over."""
+    return sum(minutes_to_train(run, input) for run in members_of_group(wildcards))
+
+
 def mb_to_embed(wildcards, input):
     facts = facts_of(wildcards.backbone, input)
     return MB_OF_PROCESS + 5 * mb_of_batch(

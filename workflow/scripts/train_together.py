@@ -1,0 +1,36 @@
+from pathlib import Path
+
+from unipool.gpus import own_gpus
+from unipool.log import job_log
+from unipool.run import Run, Training
+from unipool.splits import Memory, SplitCache
+from unipool.train import train_together
+
+receipt = Path(snakemake.output.together)
+machine = snakemake.params.machine
+runs = [
+    Run(
+        folder=Path(member["folder"]),
+        kind=member["definition"]["backend"]["kind"],
+        options=member["definition"]["backend"]["options"],
+        training=Training(**member["definition"]["train"]),
+        seed=member["seed"],
+        definition=member["definition"],
+    )
+    for member in snakemake.params.runs
+]
+with (
+    job_log(snakemake.log[0], f"train_together {'/'.join(receipt.parts[-3:])}"),
+    own_gpus(1, machine["device"], machine["jobs_per_gpu"]),
+):
+    train_together(
+        runs,
+        train_split=SplitCache(**snakemake.params.train_split),
+        valid_split=SplitCache(**snakemake.params.valid_split),
+        valid_trials=Path(snakemake.input.valid_trials),
+        device=machine["device"],
+        num_threads=snakemake.threads,
+        embed_batch_seconds=machine["embed_batch_seconds"],
+        memory=Memory(machine["memory_gb"], machine["gpu_memory_gb"]),
+        receipt=receipt,
+    )
