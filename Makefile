@@ -27,7 +27,7 @@ report: $(SETUP)  ## fill the tables and write results/report.html
 test: $(SETUP) $(BROWSER)  ## run the tests
 	$(PYTEST)
 
-test-slurm: $(CLUSTER)  ## run the workflow on a SLURM cluster of one node (Debian, as root)
+test-slurm: $(CLUSTER)  ## run on a SLURM cluster of one node, and on a shared folder (Debian, as root)
 	$(BIN)/python -m pytest -m slurm tests/slurm
 
 test-oldest: $(OLDEST)  ## run the tests of the encoders on the oldest transformers
@@ -60,13 +60,13 @@ $(BROWSER): | $(SETUP)
 		|| $(BIN)/playwright install --only-shell chromium || true
 	touch $@
 
-# The executors, and the daemons of a cluster, which only root can install; without them
-# the tests are skipped, and say so.
-$(CLUSTER): $(SETUP)
+# The executors, and what only root can install: the daemons of a cluster, and a file
+# system that nodes share. Without them the tests are skipped, and say so.
+$(CLUSTER): $(SETUP) Makefile
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cluster]'
-	which slurmctld slurmd sbatch munged >/dev/null || { apt-get update --quiet \
+	which slurmctld slurmd sbatch munged bindfs >/dev/null || { apt-get update --quiet \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet \
-			--no-install-recommends munge slurm-client slurmctld slurmd; } || true
+			--no-install-recommends munge slurm-client slurmctld slurmd bindfs; } || true
 	touch $@
 
 $(OLDEST): | $(SETUP)

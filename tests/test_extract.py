@@ -1,8 +1,10 @@
 """Audio through a real encoder into the cache."""
 
 import json
+import multiprocessing
 import os
 import shutil
+import time
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from unipool.cache import PartSet, open_cache
 from unipool.extract import extract
 from unipool.fetch import fetch_backbone
 from unipool.lock import only_writer
+from unipool.log import job_log
 from unipool.manifest import read_manifest, select_part, write_manifest
 from unipool.views import view_of
 
@@ -150,6 +153,21 @@ def test_a_store_that_only_lost_its_receipt_is_taken_over(project):
     assert receipt.read_text("utf-8") == before
 
 
+def test_what_nfs_keeps_for_a_reader_is_no_part_of_it(project):
+    run(project)
+    receipt = project / "cache" / "part-000-of-001.json"
+    before = receipt.read_bytes()
+    receipt.unlink()
+    kept = receipt.with_suffix(".zarr") / "hidden_states" / ".nfs0000000001"
+    kept.write_bytes(b"of before")
+
+    run(project)
+
+    assert receipt.read_bytes() == before
+    kept.unlink()
+    assert opened(project).utterances
+
+
 def content_of(folder):
     cache = opened(folder)
     return [cache.read(i).numpy().tobytes() for i in range(len(cache.utterances))]
@@ -180,6 +198,64 @@ def test_a_store_that_was_broken_off_is_filled_from_there(
     assert receipt.read_bytes() == first
     went_on = any("going on after" in message for message in caplog.messages)
     assert went_on == (num_lost < 3)
+
+
+def make_shards_small(patch):
+    patch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 40)
+    patch.setattr("unipool.cache.store.BYTES_IN_SHARD", 1)
+    patch.setattr("unipool.pieces.BATCHES_IN_STRETCH", 1)
+
+
+def extract_as_job(folder):
+    with pytest.MonkeyPatch.context() as patch, job_log(folder / "log", "extract"):
+        make_shards_small(patch)
+        run(folder)
+
+
+def shards_of(folder):
+    """Give the shards that are whole, and when each was written."""
+    shards = (folder / "cache").glob("*.zarr/hidden_states/c/*/0/0")
+    return {shard: shard.stat().st_mtime_ns for shard in shards}
+
+
+def test_a_job_that_is_told_to_end_keeps_the_shards_that_are_whole(
+    project, monkeypatch, caplog
+):
+    rows = []
+    for i in range(40):
+        soundfile.write(project / f"{i}.wav", voice(i, 0, seconds=2), 16_000)
+        rows.append((f"u{i:02d}", "s", "train", str(project / f"{i}.wav"), 2.0))
+    columns = ["utterance", "speaker", "split", "path", "seconds"]
+    write_manifest(pd.DataFrame(rows, columns=columns), project / "m.csv")
+    receipt = project / "cache" / "part-000-of-001.json"
+    job = multiprocessing.get_context("spawn").Process(
+        target=extract_as_job, args=(project,)
+    )
+    job.start()
+    deadline = time.monotonic() + 60
+    while len(shards_of(project)) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    job.terminate()
+    job.join(30)
+    finished, kept = receipt.exists(), shards_of(project)
+    holders = list(project.rglob("*.holder"))
+
+    make_shards_small(monkeypatch)
+    caplog.set_level("INFO")
+    run(project)
+    content, sealed = content_of(project), receipt.read_bytes()
+    shards = shards_of(project)
+    shutil.rmtree(project / "cache")
+    run(project)
+
+    assert (job.exitcode, finished, holders) == (1, False, [])
+    assert "told to end (SIGTERM)" in (project / "log").read_text("utf-8")
+    assert f"going on after {40 * len(kept)} frames" in caplog.text
+    assert len(kept) < len(shards)
+    assert kept.items() <= shards.items()
+    assert content == content_of(project)
+    assert sealed == receipt.read_bytes()
 
 
 def test_an_empty_part_is_a_part(project):
@@ -281,9 +357,7 @@ def test_a_long_utterance_is_encoded_in_windows(project):
 
 
 def test_within_a_long_utterance_a_part_goes_on(project, monkeypatch):
-    monkeypatch.setattr("unipool.cache.layout.FRAMES_IN_BLOCK", 40)
-    monkeypatch.setattr("unipool.cache.store.BYTES_IN_SHARD", 1)
-    monkeypatch.setattr("unipool.pieces.BATCHES_IN_STRETCH", 1)
+    make_shards_small(monkeypatch)
     soundfile.write(project / "0 ä.wav", voice(0, 0, seconds=9), 16_000)
     manifest = read_manifest(project / "m.csv")
     manifest.loc[0, "seconds"] = 9.0

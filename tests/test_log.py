@@ -2,6 +2,8 @@
 
 import logging
 import multiprocessing
+import os
+import signal
 import time
 
 import pytest
@@ -119,3 +121,28 @@ def test_a_job_that_is_told_to_end_says_so_and_lets_go_of_what_it_holds(tmp_path
     assert job.exitcode == 1
     assert "told to end (SIGTERM)" in (tmp_path / "a.log").read_text("utf-8")
     assert not (tmp_path / "a.log.lock.holder").exists()
+
+
+class ToldWhenItGoes:
+    """Gets SIGTERM within its destructor."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)  # where Python looks for signals, and drops what is raised
+
+
+def hold_what_is_told(path):
+    with job_log(path, "x"):
+        ToldWhenItGoes()
+        time.sleep(60)
+
+
+def test_a_job_ends_though_it_is_told_within_a_destructor(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    job = spawn.Process(target=hold_what_is_told, args=(tmp_path / "a.log",))
+    job.start()
+    job.join(30)
+
+    assert job.exitcode == 1
+    text = (tmp_path / "a.log").read_text("utf-8")
+    assert text.count("told to end (SIGTERM)") == 1

@@ -232,6 +232,40 @@ def test_after_the_cache_is_deleted_a_new_seed_trains_only_the_new_runs(project)
     assert list(table["seed"]) == [0, 1]
 
 
+def test_runs_that_share_a_cache_are_trained_by_one_job(finished, project):
+    """One was trained already, as the first of a grid that is larger now."""
+    grid = [CONFIG["grid"][0] | {"seeds": [0, 1]}]
+    machine = CONFIG["machine"] | {"runs_per_job": 3}
+    write_config(project, changed(grid=grid, machine=machine))
+    runs = project / "results/runs/own/tiny"
+    shutil.rmtree(runs / "mean/seed-0")
+    old = runs / "unipool/seed-0/model.json"
+    trained = old.stat().st_mtime_ns
+
+    planned = snakemake(project, "--dry-run", "results/table.csv")
+    done = snakemake(project, "results/table.csv")
+    again = snakemake(project, "--dry-run", "results/table.csv")
+
+    assert jobs(planned)["train_together"] == 1
+    assert jobs(planned)["train"] == 3
+    assert done.returncode == 0, done.stderr
+    receipt = project / "results/together/own/tiny/0.json"
+    assert json.loads(receipt.read_text("utf-8"))["trained"] == [
+        "results/runs/own/tiny/mean/seed-0",
+        "results/runs/own/tiny/unipool/seed-1",
+    ]
+    by_others = "was trained together with others"
+    log = project / "logs/train/own/tiny"
+    assert by_others in (log / "mean/seed-0.log").read_text("utf-8")
+    assert by_others not in (log / "mean/seed-1.log").read_text("utf-8")  # the fourth
+    assert old.stat().st_mtime_ns == trained
+    assert not list(runs.rglob("ahead"))
+    assert "Nothing to be done" in again.stderr + again.stdout
+    scores = "mean/seed-0/scores/own-test.csv"
+    of_before = finished / "results/runs/own/tiny" / scores
+    assert (runs / scores).read_bytes() == of_before.read_bytes()
+
+
 def test_a_deleted_cache_alone_is_not_missed(project):
     shutil.rmtree(project / "cache")
 

@@ -19,12 +19,11 @@ FILES = ("model.safetensors", "loss.safetensors", "history.csv", "model.json")
 """Of a run; the last says that it is whole."""
 
 
-def was_made_with(folder: Path, definition: dict[str, Any]) -> bool:
-    """Say whether a finished run is there, of these settings."""
-    path = folder / "model.json"
-    if not path.exists():
+def was_made_with(described: Path, definition: dict[str, Any]) -> bool:
+    """Say whether a file is there and says that it was made of these settings."""
+    if not described.exists():
         return False
-    made_with = json.loads(path.read_text("utf-8"))["definition"]
+    made_with = json.loads(described.read_text("utf-8"))["definition"]
     return bool(made_with == json.loads(json.dumps(definition)))
 
 
@@ -42,7 +41,7 @@ def take(run: Path, definition: dict[str, Any], *, trained_by: str) -> bool:
     Writes: the files of a checkpoint in ``run``, and removes them from ``ahead``.
     """
     ahead = run / AHEAD
-    if not was_made_with(ahead, definition):
+    if not was_made_with(ahead / "model.json", definition):
         return False
     for name in FILES:
         shutil.copyfile(ahead / name, run / name)

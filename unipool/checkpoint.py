@@ -83,9 +83,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def is_of(folder: Path, identity: str) -> bool:
-    """Say whether a finished run is there, of all that this identity stands for."""
-    path = folder / "model.json"
-    return path.exists() and read_checkpoint(folder).info.get("identity") == identity
+    """Say whether a finished run is there, of all that this identity stands for.
+
+    What another node has written since is seen, too: on NFS a name that was looked for
+    in vain is believed to be absent for up to a minute, unless its folder is listed.
+    """
+    there = folder / "model.json" in folder.iterdir()
+    return there and read_checkpoint(folder).info.get("identity") == identity
 
 
 def read_loss(folder: Path) -> dict[str, Tensor] | None:
@@ -114,11 +118,12 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 def read_state(folder: Path) -> dict[str, Any] | None:
     """Read an unfinished training, None where there is none."""
     path = folder / "state.pt"
-    return (
-        torch.load(path, map_location="cpu", weights_only=True)
-        if path.exists()
-        else None
-    )
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (
+        FileNotFoundError
+    ):  # asked of the file itself: another node may have ended it
+        return None
 
 
 def remove_state(folder: Path) -> None:

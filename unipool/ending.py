@@ -5,8 +5,12 @@ somebody cancelled it.
 """
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+SECONDS_UNTIL_AGAIN = 1.0
 
 
 @contextmanager
@@ -21,3 +25,36 @@ def on_sigterm(react: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def left_on_sigterm(announce: Callable[[], None]) -> Iterator[None]:
+    """Leave the block at SIGTERM, by SystemExit, once ``announce`` was called.
+
+    Python drops what is raised within a destructor or a callback of the garbage
+    collector, and SIGTERM may come there: it is raised again until it is heeded.
+    """
+
+    def leave() -> None:
+        if _is_leaving():
+            return
+        announce()
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_UNTIL_AGAIN, SECONDS_UNTIL_AGAIN)
+        sys.exit(1)
+
+    def leave_at_last(number: int, frame: FrameType | None) -> None:
+        if not _is_leaving():
+            sys.exit(1)
+
+    before = signal.signal(signal.SIGALRM, leave_at_last)
+    try:
+        with on_sigterm(leave):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _is_leaving() -> bool:
+    """Say whether what is left at present (a block, a generator) is tidying up."""
+    return isinstance(sys.exception(), SystemExit | GeneratorExit)

@@ -28,7 +28,7 @@ def only_writer(path: Path, *, wait: bool) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        name = holder.read_text("utf-8") if holder.exists() else "another process"
+        name = _read(holder) or "another process"
         if not wait:
             raise ValueError(
                 f"{path}: {name} writes this already; wait until it is done, or end it"
@@ -41,3 +41,10 @@ def only_writer(path: Path, *, wait: bool) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _read(holder: Path) -> str:
+    try:
+        return holder.read_text("utf-8")
+    except OSError:  # it has just let go, or this node sees its note later
+        return ""

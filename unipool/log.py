@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from unipool.ending import on_sigterm
+from unipool.ending import left_on_sigterm
 from unipool.lock import only_writer
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         root.handlers = [to_file, to_terminal]
         try:
-            with on_sigterm(_end):
+            with left_on_sigterm(_say_so):
                 yield
         except (ValueError, OSError) as error:
             logger.error("error: %s", error)
@@ -93,9 +93,8 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
             to_file.close()
 
 
-def _end() -> None:
+def _say_so() -> None:
     logger.error(
         "error: told to end (SIGTERM) before the work is done; what is whole is kept,"
         " and the same job started again goes on from there"
     )
-    sys.exit(1)

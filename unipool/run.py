@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pandas as pd
 import torch
@@ -60,6 +60,14 @@ class Run(NamedTuple):
     training: Training
     seed: int
     definition: dict[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path, definition: dict[str, Any], seed: int) -> Self:
+        """Read kind, options and settings off the definition that holds all."""
+        backend, training = definition["backend"], Training(**definition["train"])
+        return cls(
+            folder, backend["kind"], backend["options"], training, seed, definition
+        )
 
 
 def train_one(

@@ -108,7 +108,7 @@ def train_together(
     for number, run in enumerate(runs, start=1):
         name = "/".join(run.folder.parts[-2:])
         logger.info("run %d of %d, %s", number, len(runs), name)
-        if was_made_with(run.folder, run.definition):
+        if was_made_with(run.folder / "model.json", run.definition):
             logger.info("it is there already")
             continue
         ahead = run._replace(folder=run.folder / AHEAD)

@@ -215,9 +215,10 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array:
 
 def _stored_bytes(store: Path) -> int:
     """Count the bytes of the arrays' files; attributes may differ in length."""
+    # NFS keeps what was removed under such a name, while a process still reads it.
     return sum(
         (Path(folder) / name).stat().st_size
         for folder, _, names in os.walk(store)
         for name in names
-        if Path(folder) != store
+        if Path(folder) != store and not name.startswith(".nfs")
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
+from unipool.ahead import was_made_with
 from workflow.config import problems_found_apart
 from workflow.sources import missing_files
 from workflow.starting import complete
@@ -327,14 +328,6 @@ def definition_of_probe(wildcards):
     }
 
 
-def was_made_with(file, definition):
-    """Whether a file says that it was made of these settings."""
-    if not Path(file).exists():
-        return False
-    made_with = json.loads(Path(file).read_text(encoding="utf-8"))["definition"]
-    return made_with == json.loads(json.dumps(definition))
-
-
 def cache_needed(wildcards, corpus, split, made, view="full"):
     """The receipts of a split and its backbones, as far as `made` waits for them.
 
@@ -351,9 +344,8 @@ def cache_needed(wildcards, corpus, split, made, view="full"):
         *receipts(wildcards.backbone, corpus, split, view),
     ]
     is_there = Path(made.format_map(wildcards)).exists()
-    if is_there and was_made_with(
-        MODEL.format_map(wildcards), definition_of(wildcards)
-    ):
+    model = Path(MODEL.format_map(wildcards))
+    if is_there and was_made_with(model, definition_of(wildcards)):
         return [file for file in files if Path(file).exists()]
     return files
 
@@ -416,7 +408,7 @@ def together_of(wildcards):
     """The receipt of the job that trains a run together with others, if one does."""
     model = MODEL.format_map(wildcards)
     receipt = TOGETHER_OF.get(model, [])
-    is_there = receipt and was_made_with(model, definition_of(wildcards))
+    is_there = receipt and was_made_with(Path(model), definition_of(wildcards))
     return [] if is_there else receipt
 
 
@@ -484,7 +476,7 @@ def probe_cache(wildcards, name):
     """The cache of the split that a trial list is of, until it has been probed."""
     listed = config["trials"][name]
     files = receipts(wildcards.backbone, listed["corpus"], listed["split"])
-    described = PROBE_DESCRIBED.format_map(wildcards)
+    described = Path(PROBE_DESCRIBED.format_map(wildcards))
     if was_made_with(described, definition_of_probe(wildcards)):
         return [file for file in files if Path(file).exists()]
     return files

@@ -2,22 +2,15 @@ from pathlib import Path
 
 from unipool.gpus import own_gpus
 from unipool.log import job_log
-from unipool.run import Run, Training
+from unipool.run import Run
 from unipool.splits import Memory, SplitCache
 from unipool.train import train_together
 
 receipt = Path(snakemake.output.together)
 machine = snakemake.params.machine
 runs = [
-    Run(
-        folder=Path(member["folder"]),
-        kind=member["definition"]["backend"]["kind"],
-        options=member["definition"]["backend"]["options"],
-        training=Training(**member["definition"]["train"]),
-        seed=member["seed"],
-        definition=member["definition"],
-    )
-    for member in snakemake.params.runs
+    Run.of(Path(run["folder"]), run["definition"], run["seed"])
+    for run in snakemake.params.runs
 ]
 with (
     job_log(snakemake.log[0], f"train_together {'/'.join(receipt.parts[-3:])}"),
