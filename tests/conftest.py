@@ -1,5 +1,7 @@
 """What several tests make: small real audio, small real encoders."""
 
+import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from filelock import FileLock
 
 TINY = {
     "conv_dim": [16] * 7,
@@ -49,6 +52,25 @@ BACKBONE = {
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Give a folder that is filled once, by the first of the processes that test."""
+    of_all = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        of_all = of_all.parent
+
+    def folder_of(name, fill):
+        folder, done = of_all / name, of_all / f"{name}.done"
+        with FileLock(of_all / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+                fill(folder)
+                done.touch()
+        return folder
+
+    return folder_of
 
 
 def voice(speaker, utterance, *, seconds=1.0, rate=16_000):
@@ -189,6 +211,10 @@ def cached(tmp_path_factory):
 
 SMALL = {
     "unipool": {"conv_dim": 4},
+    "ltdnn-ecapa": {"conv_dim": 8, "layer_pool_size": 8, "layer_pool_heads": 2},
+    "ltdnn-d3net": {"conv_dim": 8, "layer_pool_size": 8, "layer_pool_heads": 2},
+    "weighted-sum-ecapa": {"width": 8},
+    "weighted-sum-xvector": {"width": 8},
     "xvector": {"width": 8},
     "ecapa-tdnn": {"width": 8, "attention_size": 4},
     "sincnet": {"width": 8, "window_seconds": 0.025},

@@ -204,25 +204,26 @@ def test_an_embedding_does_not_depend_on_the_batch(kind, options):
 
 
 @every_case
-@pytest.mark.parametrize("garbage", [math.nan, math.inf, 1e9])
-def test_what_stands_in_the_padding_changes_no_embedding(kind, options, garbage):
+def test_what_stands_in_the_padding_changes_no_embedding(kind, options):
     backend = build(kind, **options).eval()
 
     clean = backend(padded_with(0.0, utterances()), MASK)
-    dirty = backend(padded_with(garbage, utterances()), MASK)
 
-    assert torch.equal(clean, dirty)
+    for garbage in (math.nan, math.inf, 1e9):
+        dirty = backend(padded_with(garbage, utterances()), MASK)
+        assert torch.equal(clean, dirty), garbage
 
 
 @every_case
-@pytest.mark.parametrize("garbage", [math.nan, math.inf, 1e9])
-def test_what_stands_in_the_padding_changes_nothing_of_training(kind, options, garbage):
+def test_what_stands_in_the_padding_changes_nothing_of_training(kind, options):
     backend = build(kind, **options)
 
     clean = train_once(backend, padded_with(0.0, utterances()), MASK)
-    dirty = train_once(backend, padded_with(garbage, utterances()), MASK)
 
-    assert all(torch.equal(clean[name], dirty[name]) for name in clean)
+    for garbage in (math.nan, math.inf, 1e9):
+        dirty = train_once(backend, padded_with(garbage, utterances()), MASK)
+        unlike = [name for name in clean if not torch.equal(clean[name], dirty[name])]
+        assert unlike == [], garbage
 
 
 @every_case

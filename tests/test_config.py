@@ -133,6 +133,29 @@ def test_the_shipped_config_has_none():
         ),
         ("train.accumulate", 0, "train.accumulate: is 0, must be at least 1"),
         (
+            "views",
+            {"v": {"crops": {"count": 1, "seed": 0}}},
+            "views.v.crops.seconds: missing",
+        ),
+        (
+            "views",
+            {"full": {"crops": {"count": 1, "seconds": 1, "seed": 0}}},
+            "views.full: is there already, whole utterances; choose another name",
+        ),
+        (
+            "views",
+            {
+                "v": {"augmented": {"copies": 2, "seed": 0}},
+                "v-2": {"crops": {"count": 1, "seconds": 1, "seed": 0}},
+            },
+            "views.v-2: is a copy of 'v' already; choose another name",
+        ),
+        (
+            "grid.0.view",
+            "nowhere",
+            "grid[0].view: 'nowhere' is not defined under views",
+        ),
+        (
             "train.precision",
             "float16",
             "train.precision: 'float16' is not one of ['float32', 'bfloat16']",

@@ -1,6 +1,8 @@
 """The published grids, on small trees of each corpus's true shape that really speak."""
 
+import contextlib
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import soundfile
 import soxr
 import yaml
 from conftest import TINY, TRAINING
+from filelock import FileLock
 
 from unipool.audio import read_audio
 from unipool.corpora.synthetic import synthesize
@@ -22,21 +25,46 @@ SPEAKERS, UTTERANCES = 18, 6
 
 
 @pytest.fixture(scope="session")
-def spoken(tmp_path_factory):
+def spoken(made_once):
     """Let espeak-ng say some sentences; the files of each voice."""
-    corpus = synthesize(
-        root=tmp_path_factory.mktemp("spoken"),
-        speakers=SPEAKERS,
-        utterances_per_speaker=UTTERANCES,
-        seed=1,
-    ).utterances
-    return [rows["path"].tolist() for _, rows in corpus.groupby("speaker")]
+
+    def say(folder):
+        synthesize(
+            root=folder,
+            speakers=SPEAKERS,
+            utterances_per_speaker=UTTERANCES,
+            seed=1,
+        )
+
+    voices = sorted(
+        path for path in made_once("spoken", say).iterdir() if path.is_dir()
+    )
+    return [sorted(voice.glob("*.flac")) for voice in voices]
+
+
+@pytest.fixture
+def project_of(spoken, made_once):
+    """Lay a corpus out once, and hold its project, where it may be prepared already."""
+    with contextlib.ExitStack() as held:
+
+        def hold(lay_out):
+            def fill(folder):
+                roots = lay_out(folder / "dïsk 1", spoken)
+                named = {name: str(root) for name, root in roots.items()}
+                (folder / "roots.json").write_text(json.dumps(named))
+
+            folder = made_once(lay_out.__name__, fill)
+            held.enter_context(FileLock(folder / "project.lock"))
+            named = json.loads((folder / "roots.json").read_text())
+            return folder / "project", {name: Path(named[name]) for name in named}
+
+        yield hold
 
 
 def write(path, source, *, rate=16_000):
     """Write what was spoken in another format, by the path's extension."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    samples = soxr.resample(read_audio(Path(source)), 16_000, rate)
+    samples = soxr.resample(read_audio(source), 16_000, rate)
     if path.suffix == ".m4a":
         with av.open(str(path), "w", format="ipod") as container:
             stream = container.add_stream("aac", rate=rate)
@@ -215,28 +243,28 @@ FEW = {"num_targets": 12, "num_nontargets": 60}
     ],
 )
 def test_a_published_grid_is_prepared_and_planned(
-    tmp_path, spoken, experiment, lay_out, trials
+    project_of, experiment, lay_out, trials
 ):
-    roots = lay_out(tmp_path / "dïsk 1", spoken)
+    project, roots = project_of(lay_out)
     few = dict.fromkeys(trials, FEW)
     if experiment == "cnceleb":
         few |= lists_of_cnceleb(roots)
-    files = configfiles(tmp_path / "project", experiment, roots, trials=few)
+    files = configfiles(project, experiment, roots, trials=few)
     used = yaml.safe_load((ROOT / f"experiments/{experiment}.yaml").read_text("utf-8"))
     manifests = [f"results/corpora/{name}/utterances.csv" for name in used["corpora"]]
     lists = [f"results/trials/{name}.csv" for name in trials]
 
-    done = command(tmp_path / "project", *manifests, *lists, *files)
-    planned = command(tmp_path / "project", "--dry-run", "results/table.csv", *files)
+    done = command(project, *manifests, *lists, *files)
+    planned = command(project, "--dry-run", "results/table.csv", *files)
 
     assert done.returncode == 0, done.stderr
     assert planned.returncode == 0, planned.stdout + planned.stderr
     for name in manifests:
-        manifest = pd.read_csv(tmp_path / "project" / name)
+        manifest = pd.read_csv(project / name)
         assert manifest["seconds"].between(1.5, 8).all()
         assert manifest.groupby("speaker")["utterance"].count().between(4, 6).all()
     for name in lists:
-        made = pd.read_csv(tmp_path / "project" / name)
+        made = pd.read_csv(project / name)
         assert made["target"].sum() >= 12
         assert set(made.filter(like="same_").stack()) <= {0, 1}
 
@@ -249,10 +277,10 @@ SMALL = {
 BLOCK = {"backbones": ["tiny"], "backends": ["last-layer"], "seeds": [0]}
 
 
-def test_mini_librispeech_fills_a_table(tmp_path, spoken):
-    roots = mini_librispeech(tmp_path / "disk", spoken)
+def test_mini_librispeech_fills_a_table(project_of):
+    project, roots = project_of(mini_librispeech)
     files = configfiles(
-        tmp_path / "project",
+        project,
         "mini-librispeech",
         roots,
         trials={name: {"num_targets": 20} for name in ("mini-valid", "mini-test")},
@@ -260,18 +288,18 @@ def test_mini_librispeech_fills_a_table(tmp_path, spoken):
         **SMALL,
     )
 
-    done = command(tmp_path / "project", "results/table.csv", *files)
+    done = command(project, "results/table.csv", *files)
 
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tmp_path / "project/results/table.csv")
+    table = pd.read_csv(project / "results/table.csv")
     assert table["num_trials"].tolist() == [40]
 
 
-def test_enrolments_of_several_utterances_fill_a_table(tmp_path, spoken):
-    roots = cnceleb(tmp_path / "disk", spoken)
+def test_enrolments_of_several_utterances_fill_a_table(project_of):
+    project, roots = project_of(cnceleb)
     published = lists_of_cnceleb(roots)
     files = configfiles(
-        tmp_path / "project",
+        project,
         "cnceleb",
         roots,
         trials=published | {"cnceleb-valid": FEW},
@@ -279,20 +307,20 @@ def test_enrolments_of_several_utterances_fill_a_table(tmp_path, spoken):
         **SMALL,
     )
 
-    done = command(tmp_path / "project", "results/table.csv", *files)
+    done = command(project, "results/table.csv", *files)
 
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tmp_path / "project/results/table.csv").set_index("trials")
+    table = pd.read_csv(project / "results/table.csv").set_index("trials")
     assert table["num_trials"].tolist() == [25, 25]
     scores = [
         pd.read_csv(path)["score"]
-        for path in sorted((tmp_path / "project/results/runs").rglob("scores/*.csv"))
+        for path in sorted((project / "results/runs").rglob("scores/*.csv"))
     ]
     assert not np.allclose(*scores)
 
 
-def test_a_list_that_comes_by_url_is_fetched_once_and_verified(tmp_path, spoken):
-    roots = librispeech(tmp_path / "disk", spoken)
+def test_a_list_that_comes_by_url_is_fetched_once_and_verified(tmp_path, project_of):
+    project, roots = project_of(librispeech)
     utterances = sorted(
         path.stem for path in (roots["librispeech"]).rglob("*-0000.flac")
     )
@@ -307,9 +335,9 @@ def test_a_list_that_comes_by_url_is_fetched_once_and_verified(tmp_path, spoken)
 
     def fetched(checksum):
         trials = {"librispeech-test": {"file": url, "checksum": checksum}}
-        files = configfiles(tmp_path / "project", "librispeech", roots, trials=trials)
+        files = configfiles(project, "librispeech", roots, trials=trials)
         target = "results/trials/librispeech-test.csv"
-        return command(tmp_path / "project", target, *files)
+        return command(project, target, *files)
 
     wrong = fetched(f"md5:{0:032}")
     right = fetched(f"sha256:{hashlib.sha256(content).hexdigest()}")
@@ -323,5 +351,5 @@ def test_a_list_that_comes_by_url_is_fetched_once_and_verified(tmp_path, spoken)
     )
     assert right.returncode == 0, right.stderr
     assert again.returncode == 0, again.stderr
-    made = pd.read_csv(tmp_path / "project/results/trials/librispeech-test.csv")
+    made = pd.read_csv(project / "results/trials/librispeech-test.csv")
     assert made["target"].tolist() == [1, 0, 0, 0, 0, 0]

@@ -87,9 +87,9 @@ def changed(**sections):
     return config
 
 
-def jobs(dry_run):
-    """Count the jobs of each rule that a dry run announces."""
-    lines = dry_run.stdout.splitlines()
+def jobs(run):
+    """Count the jobs of each rule that a run announces, be it a dry one."""
+    lines = (run.stdout + run.stderr).splitlines()
     if "Job stats:" not in lines:
         return {}
     counts = {}
@@ -116,20 +116,41 @@ def results(folder):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Run the whole grid once; tests look at it, or at a copy of it."""
-    folder = tmp_path_factory.mktemp("whole") / "with späce"
-    write_corpus(folder / "audio", speakers=9, utterances=5)
-    write_config(folder, CONFIG)
-    run = snakemake(folder, "results/table.csv")
-    assert run.returncode == 0, run.stderr + run.stdout
-    return folder
+def finished(made_once):
+    """Run the whole grid once; tests look at it, or run in a copy of it."""
+
+    def run_all(folder):
+        write_corpus(folder / "audio", speakers=9, utterances=5)
+        write_config(folder, CONFIG)
+        run = snakemake(folder, "results/table.csv")
+        assert run.returncode == 0, run.stderr + run.stdout
+
+    return made_once("finished with späce", run_all)
+
+
+@pytest.fixture(scope="module")
+def reported(finished, made_once):
+    """Go on to the report once; tests look at it, or run in a copy of it."""
+
+    def report(folder):
+        shutil.copytree(finished, folder, copy_function=shutil.copy2)
+        run = snakemake(folder)
+        assert run.returncode == 0, run.stderr + run.stdout
+
+    return made_once("reported", report)
 
 
 @pytest.fixture
 def project(finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder, copy_function=shutil.copy2)
+    return folder
+
+
+@pytest.fixture
+def project_with_report(reported, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(reported, folder, copy_function=shutil.copy2)
     return folder
 
 
@@ -143,8 +164,8 @@ def test_the_table_has_a_row_for_each_cell_of_the_grid(finished):
     assert (finished / "results" / "table.md").exists()
 
 
-def test_a_second_run_has_nothing_to_do(finished):
-    again = snakemake(finished, "results/table.csv")
+def test_a_second_run_has_nothing_to_do(project):
+    again = snakemake(project, "results/table.csv")
 
     assert "Nothing to be done" in again.stderr + again.stdout
 
@@ -193,11 +214,10 @@ def test_after_the_cache_is_deleted_a_new_seed_trains_only_the_new_runs(project)
     block = CONFIG["grid"][0] | {"backends": ["unipool"], "seeds": [0, 1]}
     write_config(project, changed(grid=[block]))
 
-    dry = snakemake(project, "-n", "results/table.csv")
     run = snakemake(project, "results/table.csv")
     again = snakemake(project, "results/table.csv")
 
-    assert jobs(dry) == {
+    assert jobs(run) == {
         "fetch_backbone": 1,
         "extract": 4,
         "train": 1,
@@ -264,10 +284,10 @@ def test_a_row_taken_out_of_the_grid_leaves_the_table(project):
     assert list(table["backend"]) == ["mean"]
 
 
-def start_and_kill(folder, *, when):
+def start_and_kill(folder, *arguments, when):
     """Start the workflow; kill it, with all its jobs, as soon as a file is there."""
     running = subprocess.Popen(
-        command(folder, "results/table.csv"),
+        command(folder, "results/table.csv", *arguments),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -279,10 +299,11 @@ def start_and_kill(folder, *, when):
         time.sleep(0.002)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    snakemake(folder, "--unlock")
 
 
 def test_killed_and_started_again_it_ends_in_the_same_scores(finished, project):
+    grid = [CONFIG["grid"][0] | {"backends": ["unipool"]}]
+    write_config(project, changed(grid=grid))
     for name in ("results/runs", "results/table.csv", "cache"):
         path = project / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -292,12 +313,15 @@ def test_killed_and_started_again_it_ends_in_the_same_scores(finished, project):
     start_and_kill(
         project, when=project / "cache/tiny/own/train/full/part-000-of-002.json"
     )
-    start_and_kill(project, when=run / "state.pt")
+    start_and_kill(project, "--nolock", when=run / "state.pt")
     assert not (run / "model.json").exists()
+    snakemake(project, "--unlock")
     last = snakemake(project, "results/table.csv")
 
     assert last.returncode == 0, last.stderr + last.stdout
-    assert results(project) == results(finished)
+    for found, expected in zip(results(project), results(finished), strict=True):
+        assert len(found) == 1
+        assert found.items() <= expected.items()
     assert (project / "results" / "table.csv").exists()
 
 
@@ -317,11 +341,10 @@ def test_an_imported_run_is_tested_and_never_trained_over(project):
     grid = [CONFIG["grid"][0] | {"backends": ["unipool"]}]
     write_config(project, changed(grid=grid))
 
-    planned = snakemake(project, "--dry-run", "results/table.csv")
     done = snakemake(project, "results/table.csv")
 
-    assert "train" not in jobs(planned)
-    assert jobs(planned)["extract"] == 2  # of the splits that calibrate and test
+    assert "train" not in jobs(done)
+    assert jobs(done)["extract"] == 2  # of the splits that calibrate and test
     assert done.returncode == 0, done.stderr
     assert {name: (run / name).read_bytes() for name in files} == contents
     assert len(pd.read_csv(project / "results/table.csv")) == 1
@@ -343,12 +366,11 @@ def test_other_scorings_and_fusions_train_nothing(project):
     fusions = {"both": both}
     write_config(project, changed(scorings=scorings, fusions=fusions, grid=[block]))
 
-    dry = snakemake(project, "-n", "results/table.csv")
     run = snakemake(project, "results/table.csv")
     again = snakemake(project, "results/table.csv")
 
     # The cohort is embedded; the fusion needs two more scores of validation trials.
-    assert jobs(dry) == {"embed": 2, "score": 6, "fuse": 1, "tabulate": 1}
+    assert jobs(run) == {"embed": 2, "score": 6, "fuse": 1, "tabulate": 1}
     assert run.returncode == 0, run.stderr + run.stdout
     assert "Nothing to be done" in again.stderr + again.stdout
     table = pd.read_csv(project / "results/table.csv")
@@ -362,30 +384,37 @@ def test_other_scorings_and_fusions_train_nothing(project):
     assert (comparisons["metric"] == "eer").sum() == 7 * 6 / 2
 
 
-def test_the_report_is_made_and_does_not_miss_the_cache(project):
-    run = snakemake(project)
-    shutil.rmtree(project / "cache")
-    again = snakemake(project)
-
-    assert run.returncode == 0, run.stderr + run.stdout
-    assert "Nothing to be done" in again.stderr + again.stdout
-    page = (project / "results/report.html").read_text("utf-8")
+def test_the_report_is_made(reported):
+    page = (reported / "results/report.html").read_text("utf-8")
     assert "tiny" in page
-    probe = pd.read_csv(project / "results/probes/own/tiny/own-test.csv")
+    probe = pd.read_csv(reported / "results/probes/own/tiny/own-test.csv")
     assert list(probe["layer"]) == [0, 1, 2]
-    plots = {path.name for path in (project / "results/plots").iterdir()}
+    plots = {path.name for path in (reported / "results/plots").iterdir()}
     assert {"det.svg", "maps.svg", "probes.svg"} <= plots
-    maps = sorted((project / "results/runs").glob("**/maps/own-test.csv"))
+    maps = sorted((reported / "results/runs").glob("**/maps/own-test.csv"))
     assert len(maps) == 2
 
-    # Snakemake's own report, which has the same charts.
-    own = snakemake(project, "--report", "snakemake.html")
+
+def test_the_report_does_not_miss_the_cache(project_with_report):
+    shutil.rmtree(project_with_report / "cache")
+
+    again = snakemake(project_with_report)
+
+    assert "Nothing to be done" in again.stderr + again.stdout
+
+
+def test_the_report_of_snakemake_has_the_same_charts(project_with_report):
+    own = snakemake(project_with_report, "--report", "snakemake.html")
+
     assert own.returncode == 0, own.stderr
-    assert "det.svg" in (project / "snakemake.html").read_text("utf-8")
+    page = (project_with_report / "snakemake.html").read_text("utf-8")
+    assert "det.svg" in page
 
 
-def test_a_probe_of_another_backbone_waits_for_its_cache(project):
-    assert snakemake(project, "results/probes/own/tiny/own-test.csv").returncode == 0
+def test_a_probe_of_another_backbone_waits_for_its_cache(project_with_report):
+    project = project_with_report
+    described = project / "results/probes/own/tiny/own-test.json"
+    assert described.exists()
     backbones = json.loads(json.dumps(CONFIG["backbones"]))
     backbones["tiny"]["seed"] = 1
     write_config(project, changed(backbones=backbones))
@@ -394,7 +423,6 @@ def test_a_probe_of_another_backbone_waits_for_its_cache(project):
     run = snakemake(project, "results/probes/own/tiny/own-test.csv")
 
     assert run.returncode == 0, run.stderr
-    described = project / "results/probes/own/tiny/own-test.json"
     definition = json.loads(described.read_text("utf-8"))["definition"]
     assert definition["backbone"]["seed"] == 1
 
@@ -414,19 +442,20 @@ def test_a_cohort_of_crops_is_what_a_run_on_crops_was_trained_on(project):
     )
     shutil.rmtree(project / "cache/tiny/own/train")
 
-    run = snakemake(project, "results/table.csv")
+    run = snakemake(project, "results/table.csv", "results/plan.csv")
 
     assert run.returncode == 0, run.stderr + run.stdout
     assert not (project / "cache/tiny/own/train/full").exists()
     table = pd.read_csv(project / "results/table.csv")
     assert list(table["view"]) == ["short"]
     assert list(table["scoring"]) == ["norm"]
+    plan = pd.read_csv(project / "results/plan.csv")
+    assert set(plan["view"]) == {"full", "short"}
 
 
 def test_views_layers_and_int8_through_the_whole_way(project):
     write_corpus(project / "noise" / "music", speakers=1, utterances=2)
     views = {
-        "pieces": {"crops": {"count": 2, "seconds": 0.5, "seed": 0}},
         "noisy": {
             "augmented": {
                 "copies": 2,
@@ -445,7 +474,6 @@ def test_views_layers_and_int8_through_the_whole_way(project):
     block = CONFIG["grid"][0] | {"backends": ["one-layer"]}
     grid = [
         block | {"backbones": ["tiny", "small"]},
-        block | {"view": "pieces"},
         block | {"view": "noisy"},
     ]
     write_config(
@@ -459,8 +487,8 @@ def test_views_layers_and_int8_through_the_whole_way(project):
     assert run.returncode == 0, run.stderr + run.stdout
     assert "Nothing to be done" in again.stderr + again.stdout
     table = pd.read_csv(project / "results" / "table.csv")
-    assert len(table) == 4
-    assert set(table["view"]) == {"full", "pieces", "noisy"}
+    assert len(table) == 3
+    assert set(table["view"]) == {"full", "noisy"}
     sizes = table.groupby(["view", "backbone"])["cache_bytes"].first()
     assert sizes["full", "small"] * 3 == sizes["full", "tiny"]  # 2 of 3 layers, halved
     assert sizes["noisy", "tiny"] > 1.5 * sizes["full", "tiny"]
@@ -472,40 +500,7 @@ def test_views_layers_and_int8_through_the_whole_way(project):
     assert info["num_speakers"] > 4  # another speed is another speaker
     assert (project / "cache/tiny/own/train/noisy-2/part-001-of-002.json").exists()
     plan = pd.read_csv(project / "results" / "plan.csv")
-    assert set(plan["view"]) == {"full", "pieces", "noisy-1", "noisy-2"}
-
-
-@pytest.mark.parametrize(
-    ("section", "message"),
-    [
-        ({"views": {"v": {"crops": {"count": 1}}}}, "views.v.crops.seconds: missing"),
-        (
-            {"views": {"full": {"crops": {"count": 1, "seconds": 1, "seed": 0}}}},
-            "views.full: is there already, whole utterances; choose another name",
-        ),
-        (
-            {
-                "views": {
-                    "v": {"augmented": {"copies": 2, "seed": 0}},
-                    "v-2": {"crops": {"count": 1, "seconds": 1, "seed": 0}},
-                }
-            },
-            "views.v-2: is a copy of 'v' already; choose another name",
-        ),
-        (
-            {"grid": [CONFIG["grid"][0] | {"view": "nowhere"}]},
-            "grid[0].view: 'nowhere' is not defined under views",
-        ),
-    ],
-)
-def test_a_mistake_in_a_view_is_named(tmp_path, section, message):
-    write_config(tmp_path, changed(**section))
-
-    run = snakemake(tmp_path, "-n", "results/table.csv")
-
-    said = run.stderr + run.stdout
-    assert message in said
-    assert "Traceback" not in said
+    assert set(plan["view"]) == {"full", "noisy-1", "noisy-2"}
 
 
 def test_a_mistake_in_the_config_stops_before_any_job(tmp_path):
@@ -593,16 +588,13 @@ def test_an_experiment_on_the_demo_is_planned(tmp_path, experiment):
     assert jobs(planned)["score"] == scored or fused
 
 
-def test_another_list_makes_the_trials_again_and_a_missing_one_is_named(tmp_path):
-    write_corpus(tmp_path / "audio", speakers=7, utterances=3)
-    write_config(tmp_path, CONFIG)
+def test_another_list_makes_the_trials_again_and_a_missing_one_is_named(project):
     target = "results/trials/own-test.csv"
-    assert snakemake(tmp_path, "results/corpora/own/utterances.csv").returncode == 0
-    manifest = pd.read_csv(tmp_path / "results/corpora/own/utterances.csv")
+    manifest = pd.read_csv(project / "results/corpora/own/utterances.csv")
     names = manifest["utterance"][manifest["split"] == "test"].str.split("/").str[0]
     one, other = names.unique()[:2]
     for name, ends in (("b", "01"), ("a", "02")):  # the first one named is the older
-        (tmp_path / f"{name}.csv").write_text(
+        (project / f"{name}.csv").write_text(
             "enrolment,test,target\n"
             f"{one}/ütt {ends[0]},{one}/ütt {ends[1]},1\n"
             f"{one}/ütt {ends[0]},{other}/ütt {ends[1]},0\n"
@@ -612,13 +604,13 @@ def test_another_list_makes_the_trials_again_and_a_missing_one_is_named(tmp_path
         trials = CONFIG["trials"] | {
             "own-test": {"corpus": "own", "split": "test", "file": f"{name}.csv"}
         }
-        write_config(tmp_path, changed(trials=trials))
-        return snakemake(tmp_path, target)
+        write_config(project, changed(trials=trials))
+        return snakemake(project, target)
 
     assert listed("a").returncode == 0
-    assert "ütt 2" in (tmp_path / target).read_text("utf-8")
+    assert "ütt 2" in (project / target).read_text("utf-8")
     assert listed("b").returncode == 0
-    assert "ütt 2" not in (tmp_path / target).read_text("utf-8")
+    assert "ütt 2" not in (project / target).read_text("utf-8")
     missing = listed("c")
     assert missing.returncode != 0
     assert "trials.own-test.file: c.csv is not there" in missing.stderr
@@ -634,7 +626,6 @@ def test_an_encoder_is_fine_tuned_and_its_change_trains_anew(project):
         grid=[block, *CONFIG["grid"]],
     )
     write_config(project, config)
-    before = jobs(snakemake(project, "results/table.csv", "--dry-run"))
 
     run = snakemake(project, "results/table.csv")
     again = jobs(snakemake(project, "results/table.csv", "--dry-run"))
@@ -642,8 +633,8 @@ def test_an_encoder_is_fine_tuned_and_its_change_trains_anew(project):
     write_config(project, config | {"grid": [block]})
     other = snakemake(project, "results/table.csv", "--dry-run")
 
-    assert before["train"] == 1
     assert run.returncode == 0, run.stderr + run.stdout
+    assert jobs(run)["train"] == 1
     table = pd.read_csv(project / "results" / "table.csv")
     assert list(table["backend"]) == ["mean", "unipool", "fine"]
     model = project / "results/runs/own/waveform/fine/seed-0/model.json"
@@ -661,15 +652,16 @@ def test_two_processes_train_a_run_together(project):
     grid = [CONFIG["grid"][0] | {"backends": ["mhfa"]}]
     both = {"mhfa": mhfa | {"processes": 2}}
     write_config(project, changed(backends=both, grid=grid))
+    model = "results/runs/own/tiny/mhfa/seed-0/model.json"
 
-    run = snakemake(project, "results/table.csv")
+    run = snakemake(project, model)
 
     assert run.returncode == 0, run.stderr + run.stdout
     log = (project / "logs/train/own/tiny/mhfa/seed-0.log").read_text("utf-8")
     assert log.count("step 6: validation EER") == 1
     # How many they are is a matter of the machine.
     write_config(project, changed(backends={"mhfa": mhfa}, grid=grid))
-    again = snakemake(project, "-n", "results/table.csv")
+    again = snakemake(project, "-n", model)
     assert "Nothing to be done" in again.stderr + again.stdout
 
 

@@ -249,6 +249,7 @@ def test_another_scheduler_is_used_through_three_commands(projects, tmp_path):
     running = start(
         folder,
         *("--workflow-profile", str(ROOT / "profiles/generic"), "--latency-wait", "5"),
+        *("--seconds-between-status-checks", "1"),
         *("--config", "machine={device: cpu}", "--", "results/table.csv"),
     )
     said = finish(running, folder)
