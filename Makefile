@@ -12,9 +12,6 @@ PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist
 
 CLUSTER := $(VENV)/cluster
 
-# Every job of the workflow starts Python anew: what it imports is compiled once.
-unexport PYTHONDONTWRITEBYTECODE
-
 .PHONY: table report test test-slurm test-oldest check clean help
 
 table: $(SETUP)  ## fill results/table.csv (the demo, unless config.yaml says otherwise)
