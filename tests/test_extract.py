@@ -21,7 +21,7 @@ from unipool.extract import extract
 from unipool.fetch import fetch_backbone
 from unipool.lock import only_writer
 from unipool.log import job_log
-from unipool.manifest import read_manifest, select_part, write_manifest
+from unipool.manifest import divide, read_manifest, write_manifest
 from unipool.views import view_of
 
 FULL: dict = {}
@@ -76,10 +76,7 @@ def run(folder, **changes):
 def opened(folder, num_parts=1, view=FULL):
     manifest = read_manifest(folder / "m.csv")
     facts = json.loads((folder / "backbone" / "backbone.json").read_text("utf-8"))
-    parts = [
-        select_part(manifest, split="train", part=part, num_parts=num_parts)
-        for part in range(num_parts)
-    ]
+    parts = divide(manifest, split="train", num_parts=num_parts)
     rows = [view_of(view).rows(rows) for rows in parts]
     sets = [PartSet(folder / "cache", view, rows)]
     return open_cache(sets, backbone_sha256=facts["sha256"])

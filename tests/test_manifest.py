@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unipool.manifest import read_manifest, select_part, write_manifest
+from unipool.manifest import divide, read_manifest, write_manifest
 
 
 def rows(count=4, **columns):
@@ -79,24 +79,23 @@ def test_parts_hold_each_utterance_once_in_order(num_parts):
     manifest = rows(20, seconds=np.random.default_rng(0).uniform(1, 9, 20))
     manifest["split"] = ["train"] * 14 + ["test"] * 6
 
-    parts = [
-        select_part(manifest, split="train", part=part, num_parts=num_parts)
-        for part in range(num_parts)
-    ]
+    parts = divide(manifest, split="train", num_parts=num_parts)
 
+    assert len(parts) == num_parts
     assert pd.concat(parts)["utterance"].tolist() == [f"u{i}" for i in range(14)]
 
 
 def test_parts_are_of_like_duration():
     manifest = rows(100, seconds=np.random.default_rng(0).uniform(1, 9, 100))
 
-    seconds = [
-        select_part(manifest, split="train", part=part, num_parts=4)["seconds"].sum()
-        for part in range(4)
-    ]
+    parts = divide(manifest, split="train", num_parts=4)
+
+    seconds = [part["seconds"].sum() for part in parts]
 
     assert max(seconds) - min(seconds) < 2 * 9
 
 
 def test_a_part_of_an_empty_split_is_empty():
-    assert select_part(rows(), split="test", part=0, num_parts=2).empty
+    parts = divide(rows(), split="test", num_parts=2)
+
+    assert [len(part) for part in parts] == [0, 0]

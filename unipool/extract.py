@@ -24,7 +24,7 @@ from unipool.cache import (
 from unipool.device import pick_device
 from unipool.lock import only_writer
 from unipool.log import LoggedProgress
-from unipool.manifest import read_manifest, select_part
+from unipool.manifest import divide, read_manifest
 from unipool.pieces import (
     Piece,
     decode_ahead,
@@ -79,10 +79,8 @@ def extract(
         OSError: when a shard cannot be written, as on a full disk.
     """
     torch.set_num_threads(num_threads)
-    rows = select_part(
-        read_manifest(manifest), split=split, part=part, num_parts=num_parts
-    )
-    rows = view_of(view).rows(rows)
+    parts = divide(read_manifest(manifest), split=split, num_parts=num_parts)
+    rows = view_of(view).rows(parts[part])
     facts = json.loads((backbone / "backbone.json").read_text("utf-8"))
     expected = fingerprint(backbone_sha256=facts["sha256"], view=view, rows=rows)
     store.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ embeddings follow it. docs/manifest.md is the specification.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,16 +80,17 @@ def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
     partial.replace(path)
 
 
-def select_part(
-    manifest: pd.DataFrame, *, split: str, part: int, num_parts: int
-) -> pd.DataFrame:
-    """Give one of ``num_parts`` shares of a split: neighbours, of like duration.
+def divide(manifest: pd.DataFrame, *, split: str, num_parts: int) -> list[pd.DataFrame]:
+    """Divide a split into parts: neighbours, of like duration.
 
     Every utterance is in exactly one part; a part of a small split may be empty.
     """
-    rows = manifest[manifest["split"] == split].reset_index(drop=True)
-    ends = rows["seconds"].cumsum()
-    middles = ends - rows["seconds"] / 2
-    total = float(ends.iloc[-1]) if len(rows) else 1.0
-    parts = (middles / total * num_parts).astype(int)
-    return rows[parts == part].reset_index(drop=True)
+    rows = manifest[manifest["split"] == split]
+    ends = rows["seconds"].to_numpy().cumsum()
+    middles = ends - rows["seconds"].to_numpy() / 2
+    total = ends[-1] if len(rows) else 1.0
+    part_of_row = (middles / total * num_parts).astype(int)
+    bounds = np.searchsorted(part_of_row, np.arange(num_parts + 1))
+    return [
+        rows.iloc[first:last].reset_index(drop=True) for first, last in pairwise(bounds)
+    ]

@@ -15,7 +15,7 @@ from unipool.audio import SAMPLE_RATE
 from unipool.backbone import Backbone, load_backbone
 from unipool.cache import DTYPES, is_there
 from unipool.device import pick_device
-from unipool.manifest import read_manifest, select_part
+from unipool.manifest import divide, read_manifest
 from unipool.pieces import num_samples_of
 from unipool.views import view_of
 
@@ -140,12 +140,10 @@ def _row(
         "dtype": facts["cache_dtype"],
         "bytes_of_layer": bytes_of_layer,
     }
-    for part in range(planned.num_parts):
-        rows = view_of(planned.definition).rows(
-            select_part(
-                manifest, split=planned.split, part=part, num_parts=planned.num_parts
-            )
-        )
+    view = view_of(planned.definition)
+    parts = divide(manifest, split=planned.split, num_parts=planned.num_parts)
+    for part, of_manifest in enumerate(parts):
+        rows = view.rows(of_manifest)
         sizes = num_samples_of(rows)
         frames = sum(encoder.num_frames(int(size)) for size in sizes)
         hours = float(sizes.sum()) / SAMPLE_RATE / 3600

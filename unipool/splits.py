@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int64
 
 from unipool.cache import Cache, PartSet, open_cache
-from unipool.manifest import read_manifest, select_part
+from unipool.manifest import divide, read_manifest
 from unipool.trials import TrialList, read_trial_list
 from unipool.views import view_of
 
@@ -68,10 +68,7 @@ class SplitCache(NamedTuple):
         """
         manifest = read_manifest(self.manifest)
         facts = json.loads((self.backbone / "backbone.json").read_text("utf-8"))
-        parts = [
-            select_part(manifest, split=self.split, part=part, num_parts=self.num_parts)
-            for part in range(self.num_parts)
-        ]
+        parts = divide(manifest, split=self.split, num_parts=self.num_parts)
         sets = [
             PartSet(
                 self.folder / name,

@@ -221,15 +221,13 @@ def view_of_set(name):
 def receipts(backbone, corpus, split, view="full"):
     """The receipts of all parts of a split."""
     total = num_parts(corpus, split)
-    return expand(
-        RECEIPT,
-        backbone=backbone,
-        corpus=corpus,
-        split=split,
-        view=part_sets(view),
-        part=[f"{part:03d}" for part in range(total)],
-        num_parts=f"{total:03d}",
-    )
+    split_of = dict(backbone=backbone, corpus=corpus, split=split)
+    return [
+        RECEIPT.format(
+            view=name, part=f"{part:03d}", num_parts=f"{total:03d}", **split_of
+        )
+        for name, part in product(part_sets(view), range(total))
+    ]
 
 
 def cached_split(wildcards, corpus, split, view="full"):
