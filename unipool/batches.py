@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +70,8 @@ class CropSampler:
         self.crop_frames = min(crop_frames, int(cache.num_frames.max()))
         self.seed = seed
         self.world = world
+        # Of a million utterances it takes as long as to read a batch.
+        self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def places(
         self, step: int
@@ -122,18 +125,18 @@ class CropSampler:
                 spare = batch.hidden_states
 
     def _rows(self, step: int) -> Int64[np.ndarray, " B"]:
-        num_utterances = len(self.labels)
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, within = np.divmod(positions, num_utterances)
-        orders = {
-            epoch: np.random.default_rng([self.seed, 0, epoch]).permutation(
-                num_utterances
-            )
-            for epoch in np.unique(epochs)
-        }
-        return np.array(
-            [orders[epoch][i] for epoch, i in zip(epochs, within, strict=True)]
+        epochs, within = np.divmod(positions, len(self.labels))
+        return np.concatenate(
+            [
+                self._order(int(epoch))[within[epochs == epoch]]
+                for epoch in np.unique(epochs)
+            ]
         )
+
+    def _draw_order(self, epoch: int) -> Int64[np.ndarray, " N"]:
+        generator = np.random.default_rng([self.seed, 0, epoch])
+        return generator.permutation(len(self.labels))
 
 
 def _repeat(states: HiddenStates, i: int, length: int) -> None:
