@@ -33,13 +33,15 @@ rule train:
         "../envs/unipool.yaml"
     threads: processes_of
     resources:
-        gpu=lambda wildcards: gpus_of_job(processes_of(wildcards)),
+        gpu=lambda wildcards, attempt: (
+            0 if takes(wildcards, attempt) else gpus_of_job(processes_of(wildcards))
+        ),
         # One reads. A dry run counts the threads of this machine.
         cpus_per_task=lambda wildcards, threads: (
             1 + max(threads, processes_of(wildcards))
         ),
-        mem_mb=growing(mb_to_train),
-        runtime=growing(minutes_to_train),
+        mem_mb=of_training(mb_to_train, to_take=1000),
+        runtime=of_training(minutes_to_train, to_take=10),
     params:
         definition=definition_of,
         train_split=lambda wildcards, input: cached_split(

@@ -37,6 +37,23 @@ def growing(need):
     return lambda wildcards, input, attempt: math.ceil(need(wildcards, input) * attempt)
 
 
+def takes(wildcards, attempt):
+    """Whether a run's job has only to take what was trained with others.
+
+    Should it have to train after all, its next attempt asks for what that needs.
+    """
+    return attempt == 1 and bool(together_of(wildcards))
+
+
+def of_training(need, to_take):
+    """A resource of `train`: as for others, or that of a job which only takes."""
+    return lambda wildcards, input, attempt: (
+        to_take
+        if takes(wildcards, attempt)
+        else growing(need)(wildcards, input, attempt)
+    )
+
+
 @lru_cache
 def hours_of_splits(manifest, modified):
     """The audio of each split of a manifest, as it was when it was modified so."""
@@ -129,11 +146,15 @@ def mb_to_train(wildcards, input):
     return processes_of(wildcards) * of_each + batches
 
 
-def minutes_to_train(wildcards, input):
+def minutes_of_crops(wildcards, input):
     training = training_of(wildcards.backend)
     crops = training["steps"] * training["batch_size"] * training.get("accumulate", 1)
     seconds = crops * training["crop_seconds"]
-    return 30 + seconds / speed_of_training(wildcards, input) / 60
+    return seconds / speed_of_training(wildcards, input) / 60
+
+
+def minutes_to_train(wildcards, input):
+    return 30 + minutes_of_crops(wildcards, input)
 
 
 def mb_to_train_together(wildcards, input):
@@ -143,7 +164,8 @@ def mb_to_train_together(wildcards, input):
 
 def minutes_to_train_together(wildcards, input):
     """Of all; those that are there already are passed over."""
-    return sum(minutes_to_train(run, input) for run in members_of_group(wildcards))
+    runs = members_of_group(wildcards)
+    return 30 + sum(minutes_of_crops(run, input) for run in runs)
 
 
 def mb_to_embed(wildcards, input):
