@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -62,7 +62,7 @@ class Run(NamedTuple):
     definition: dict[str, Any]
 
     @classmethod
-    def of(cls, folder: Path, definition: dict[str, Any], seed: int) -> Self:
+    def of(cls, folder: Path, definition: dict[str, Any], seed: int) -> "Run":
         """Read kind, options and settings off the definition that holds all."""
         backend, training = definition["backend"], Training(**definition["train"])
         return cls(
