@@ -146,3 +146,29 @@ def test_a_job_ends_though_it_is_told_within_a_destructor(tmp_path):
     assert job.exitcode == 1
     text = (tmp_path / "a.log").read_text("utf-8")
     assert text.count("told to end (SIGTERM)") == 1
+
+
+def close_while_told(path):
+    def told_when_closed():
+        try:
+            yield 1
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)
+
+    with job_log(path, "x"):
+        generator = told_when_closed()
+        next(generator)
+        generator.close()
+        time.sleep(60)
+
+
+def test_a_job_ends_though_it_is_told_while_a_generator_is_closed(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    job = spawn.Process(target=close_while_told, args=(tmp_path / "a.log",))
+    job.start()
+    job.join(30)
+
+    assert job.exitcode == 1
+    text = (tmp_path / "a.log").read_text("utf-8")
+    assert text.count("told to end (SIGTERM)") == 1

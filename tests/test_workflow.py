@@ -347,6 +347,12 @@ def test_an_imported_run_is_tested_and_never_trained_over(project):
     assert done.returncode == 0, done.stderr
     assert {name: (run / name).read_bytes() for name in files} == contents
     assert len(pd.read_csv(project / "results/table.csv")) == 1
+    # Nor does a job that would train it with another wait for less than that needs.
+    machine = CONFIG["machine"] | {"runs_per_job": 2}
+    write_config(project, changed(machine=machine))
+    planned = jobs(snakemake(project, "--dry-run", "results/table.csv"))
+    assert (planned["train_together"], planned["train"]) == (1, 1)
+    assert planned["extract"] == 2  # of the training split
 
 
 def test_other_scorings_and_fusions_train_nothing(project):

@@ -19,6 +19,13 @@ FILES = ("model.safetensors", "loss.safetensors", "history.csv", "model.json")
 """Of a run; the last says that it is whole."""
 
 
+def is_imported(described: Path) -> bool:
+    """Say whether a file is there and says that it was made elsewhere."""
+    if not described.exists():
+        return False
+    return "imported" in json.loads(described.read_text("utf-8"))["definition"]
+
+
 def was_made_with(described: Path, definition: dict[str, Any]) -> bool:
     """Say whether a file is there and says that it was made of these settings."""
     if not described.exists():
@@ -27,24 +34,34 @@ def was_made_with(described: Path, definition: dict[str, Any]) -> bool:
     return bool(made_with == json.loads(json.dumps(definition)))
 
 
-def take(run: Path, definition: dict[str, Any], *, trained_by: str) -> bool:
+def take(run: Path, definition: dict[str, Any], *, receipt: Path) -> bool:
     """Put what was trained ahead in the run's own place.
 
     Args:
         run: its folder.
         definition: all settings that decide what it becomes.
-        trained_by: the receipt of what trained it.
+        receipt: of the job that trained it with others.
 
     Returns:
-        Whether there was something, of these settings.
+        Whether that job brought it to its end, with these settings.
 
     Writes: the files of a checkpoint in ``run``, and removes them from ``ahead``.
     """
     ahead = run / AHEAD
-    if not was_made_with(ahead / "model.json", definition):
+    trained = json.loads(receipt.read_text("utf-8"))["trained"]
+    is_there = was_made_with(ahead / "model.json", definition)
+    if not is_there or run.as_posix() not in trained:
         return False
     for name in FILES:
-        shutil.copyfile(ahead / name, run / name)
-    shutil.rmtree(ahead)
-    logger.info("was trained together with others: %s", trained_by)
+        partial = run / f"{name}.partial"
+        shutil.copyfile(ahead / name, partial)
+        partial.replace(run / name)
+    forget(run)
+    logger.info("was trained together with others: %s", receipt)
     return True
+
+
+def forget(run: Path) -> None:
+    """Remove what was trained ahead of a run, whole or not."""
+    (run / AHEAD / "model.json").unlink(missing_ok=True)  # the rest is nothing then
+    shutil.rmtree(run / AHEAD, ignore_errors=True)

@@ -118,11 +118,9 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 def read_state(folder: Path) -> dict[str, Any] | None:
     """Read an unfinished training, None where there is none."""
     path = folder / "state.pt"
-    try:
+    try:  # the file itself is asked: a job on another node may have removed it
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (
-        FileNotFoundError
-    ):  # asked of the file itself: another node may have ended it
+    except FileNotFoundError:
         return None
 
 

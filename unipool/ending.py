@@ -32,21 +32,25 @@ def left_on_sigterm(announce: Callable[[], None]) -> Iterator[None]:
     """Leave the block at SIGTERM, by SystemExit, once ``announce`` was called.
 
     Python drops what is raised within a destructor or a callback of the garbage
-    collector, and SIGTERM may come there: it is raised again until it is heeded.
+    collector, and SIGTERM may come there: it is raised again until it is heeded. What
+    is tidying up, to leave or since a generator is closed, is not interrupted.
     """
+    told = False
 
     def leave() -> None:
-        if _is_leaving():
+        nonlocal told
+        if told:
             return
+        told = True
         announce()
         signal.setitimer(signal.ITIMER_REAL, SECONDS_UNTIL_AGAIN, SECONDS_UNTIL_AGAIN)
-        sys.exit(1)
+        leave_now()
 
-    def leave_at_last(number: int, frame: FrameType | None) -> None:
-        if not _is_leaving():
+    def leave_now(number: int = 0, frame: FrameType | None = None) -> None:
+        if not _is_tidying_up():
             sys.exit(1)
 
-    before = signal.signal(signal.SIGALRM, leave_at_last)
+    before = signal.signal(signal.SIGALRM, leave_now)
     try:
         with on_sigterm(leave):
             yield
@@ -55,6 +59,11 @@ def left_on_sigterm(announce: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _is_leaving() -> bool:
-    """Say whether what is left at present (a block, a generator) is tidying up."""
-    return isinstance(sys.exception(), SystemExit | GeneratorExit)
+def _is_tidying_up() -> bool:
+    """Say whether a block or a generator is left at present, be it for an error."""
+    handled = sys.exception()
+    while handled is not None:
+        if isinstance(handled, SystemExit | GeneratorExit):
+            return True
+        handled = handled.__context__
+    return False

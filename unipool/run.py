@@ -179,7 +179,7 @@ def _identity(run: Run, cache: Cache, begun: Start | None) -> str:
 def _is_trained(run: Path, identity: str) -> bool:
     if not is_of(run, identity):
         return False
-    logger.info("another job has trained this run while this one waited")
+    logger.info("this run is trained already")
     return True
 
 

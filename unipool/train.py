@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from unipool.ahead import AHEAD, was_made_with
+from unipool.ahead import AHEAD, forget, is_imported, was_made_with
 from unipool.device import pick_device
 from unipool.distributed import ALONE, World
 from unipool.run import Run, train_one
@@ -61,6 +61,8 @@ def train(
         train_split, valid_split, valid_trials, memory=memory, device=where
     )
     train_one(run, data, where, embed_batch_seconds, start, world)
+    if world.rank == 0:
+        forget(run.folder)
 
 
 def train_together(
@@ -108,13 +110,14 @@ def train_together(
     for number, run in enumerate(runs, start=1):
         name = "/".join(run.folder.parts[-2:])
         logger.info("run %d of %d, %s", number, len(runs), name)
-        if was_made_with(run.folder / "model.json", run.definition):
+        described = run.folder / "model.json"
+        if is_imported(described) or was_made_with(described, run.definition):
             logger.info("it is there already")
             continue
         ahead = run._replace(folder=run.folder / AHEAD)
         try:
             train_one(ahead, data, where, embed_batch_seconds)
-        except ValueError as error:
+        except (ValueError, OSError, RuntimeError) as error:
             logger.warning("%s is left to its own job: %s", name, error)
             continue
         trained.append(run.folder.as_posix())

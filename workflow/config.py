@@ -5,6 +5,7 @@ The fixed part is in ``schemas/config.schema.yaml``; options of kinds are in
 from in ``sources.py``, what runs start from in ``starting.py``.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,9 +42,10 @@ def problems_found_apart(config: dict[str, Any], schema: Path) -> list[str]:
     Raises:
         RuntimeError: when that process fails.
     """
+    root = str(Path(__file__).parents[1])
     found = subprocess.run(
         [sys.executable, "-m", "workflow.config", str(schema)],
-        cwd=Path(__file__).parents[1],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([root, *sys.path])},
         input=yaml.dump(config, Dumper=_Dumper, allow_unicode=True).encode(),
         capture_output=True,
         check=False,

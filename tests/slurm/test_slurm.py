@@ -230,7 +230,7 @@ def test_cancelled_jobs_and_a_killed_snakemake_lose_no_work(
     assert set(submitted(said)) == waiting
     assert b"HF_HUB_OFFLINE=1" in environment
     assert len({cancelled, outlived, *waiting}) == 3
-    assert "another job has trained this run while this one waited" in text_of(log)
+    assert "this run is trained already" in text_of(log)
     weights = (folder / RUN / "model.safetensors").read_bytes()
     assert weights == expected["model.safetensors"]
     assert (folder / RUN / "history.csv").read_bytes() == expected["history.csv"]

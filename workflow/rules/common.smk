@@ -11,7 +11,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from unipool.ahead import was_made_with
+from unipool.ahead import is_imported, was_made_with
 from workflow.config import problems_found_apart
 from workflow.sources import missing_files
 from workflow.starting import complete
@@ -353,11 +353,8 @@ def inputs_of_training(wildcards):
 
     Snakemake would delete that run, to train it, as soon as a corpus is prepared anew.
     """
-    model = Path(MODEL.format_map(wildcards))
-    if model.exists():
-        definition = json.loads(model.read_text(encoding="utf-8"))["definition"]
-        if "imported" in definition:
-            return dict(manifest=[], valid_manifest=[], together=[], start=[])
+    if is_imported(Path(MODEL.format_map(wildcards))):
+        return dict(manifest=[], valid_manifest=[], together=[], start=[])
     trials, listed = valid_trials_of(wildcards)
     first = started_from(wildcards)
     return dict(
@@ -378,7 +375,7 @@ def inputs_of_training(wildcards):
 def groups_of_grid():
     """The runs that one job trains one after the other, by its receipt.
 
-    They read the same hidden states, so these are opened once. What starts from another
+    They read the same files, and the hidden states are opened once. What starts from another
     run, and what several processes train, has a job of its own.
     """
     size = config["machine"]["runs_per_job"]
@@ -387,8 +384,9 @@ def groups_of_grid():
         backend = config["backends"][cell["backend"]]
         if "start" not in backend and backend["processes"] == 1:
             cache = (cell["train_corpus"], cell["train_view"], cell["backbone"])
-            layers = json.dumps(backend.get("layers"))
-            alike.setdefault(cache, {}).setdefault(layers, []).append(cell)
+            encoder = encoder_of(cell["backend"])
+            read = json.dumps([backend.get("layers"), encoder])
+            alike.setdefault(cache, {}).setdefault(read, []).append(cell)
     groups = {}
     for of_cache in alike.values():
         shares = [
@@ -404,10 +402,15 @@ def groups_of_grid():
 
 def together_of(wildcards):
     """The receipt of the job that trains a run together with others, if one does."""
-    model = MODEL.format_map(wildcards)
-    receipt = TOGETHER_OF.get(model, [])
-    is_there = receipt and was_made_with(Path(model), definition_of(wildcards))
-    return [] if is_there else receipt
+    model = Path(MODEL.format_map(wildcards))
+    receipt = TOGETHER_OF.get(str(model))
+    if receipt is None or is_imported(model):
+        return []
+    # Where a job runs, what it waits for is there; a run that is made again by itself
+    # has no model any more when its job is tried a second time.
+    is_alone = workflow.remote_exec and not Path(receipt).exists()
+    is_there = was_made_with(model, definition_of(wildcards))
+    return [] if is_alone or is_there else receipt
 
 
 def members_of_group(wildcards):

@@ -9,7 +9,7 @@ params, machine = snakemake.params, snakemake.params.machine
 job, start = f"train {'/'.join(run.parts[-4:])}", snakemake.input.start
 if snakemake.input.together:
     with job_log(snakemake.log[0], job):
-        if take(run, params.definition, trained_by=snakemake.input.together):
+        if take(run, params.definition, receipt=Path(snakemake.input.together)):
             sys.exit()
 
 from unipool.distributed import joined, launch, launched

@@ -8,14 +8,14 @@ from unipool.train import train_together
 
 receipt = Path(snakemake.output.together)
 machine = snakemake.params.machine
-runs = [
-    Run.of(Path(run["folder"]), run["definition"], run["seed"])
-    for run in snakemake.params.runs
-]
 with (
     job_log(snakemake.log[0], f"train_together {'/'.join(receipt.parts[-3:])}"),
     own_gpus(1, machine["device"], machine["jobs_per_gpu"]),
 ):
+    runs = [
+        Run.of(Path(run["folder"]), run["definition"], run["seed"])
+        for run in snakemake.params.runs
+    ]
     train_together(
         runs,
         train_split=SplitCache(**snakemake.params.train_split),
