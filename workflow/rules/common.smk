@@ -400,17 +400,21 @@ def groups_of_grid():
     return groups
 
 
+def is_trained(wildcards):
+    """Whether a run is there as the config has it, or was imported."""
+    model = Path(MODEL.format_map(wildcards))
+    return is_imported(model) or was_made_with(model, definition_of(wildcards))
+
+
 def together_of(wildcards):
     """The receipt of the job that trains a run together with others, if one does."""
-    model = Path(MODEL.format_map(wildcards))
-    receipt = TOGETHER_OF.get(str(model))
-    if receipt is None or is_imported(model):
+    receipt = TOGETHER_OF.get(MODEL.format_map(wildcards))
+    if receipt is None or is_trained(wildcards):
         return []
     # Where a job runs, what it waits for is there; a run that is made again by itself
     # has no model any more when its job is tried a second time.
     is_alone = workflow.remote_exec and not Path(receipt).exists()
-    is_there = was_made_with(model, definition_of(wildcards))
-    return [] if is_alone or is_there else receipt
+    return [] if is_alone else receipt
 
 
 def members_of_group(wildcards):
@@ -422,7 +426,7 @@ def members_of_group(wildcards):
 def inputs_of_group(wildcards):
     """What any of the runs waits for that is still to be trained."""
     members = members_of_group(wildcards)
-    waiting = [member for member in members if together_of(member)]
+    waiting = [member for member in members if not is_trained(member)]
     files = inputs_of_training((waiting or members)[0])
     own = ("start", "start_weights", "together")
     return {name: file for name, file in files.items() if name not in own}
