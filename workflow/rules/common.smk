@@ -375,8 +375,8 @@ def inputs_of_training(wildcards):
 def groups_of_grid():
     """The runs that one job trains one after the other, by its receipt.
 
-    They read the same files, and the hidden states are opened once. What starts from another
-    run, and what several processes train, has a job of its own.
+    They read the same files, and the hidden states are opened once. What starts from
+    another run, and what several processes train, has a job of its own.
     """
     size = config["machine"]["runs_per_job"]
     alike = {}
