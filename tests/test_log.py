@@ -137,17 +137,6 @@ def hold_what_is_told(path):
         time.sleep(60)
 
 
-def test_a_job_ends_though_it_is_told_within_a_destructor(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    job = spawn.Process(target=hold_what_is_told, args=(tmp_path / "a.log",))
-    job.start()
-    job.join(30)
-
-    assert job.exitcode == 1
-    text = (tmp_path / "a.log").read_text("utf-8")
-    assert text.count("told to end (SIGTERM)") == 1
-
-
 def close_while_told(path):
     def told_when_closed():
         try:
@@ -163,9 +152,10 @@ def close_while_told(path):
         time.sleep(60)
 
 
-def test_a_job_ends_though_it_is_told_while_a_generator_is_closed(tmp_path):
+@pytest.mark.parametrize("told", [hold_what_is_told, close_while_told])
+def test_a_job_ends_though_it_is_told_where_what_is_raised_is_dropped(tmp_path, told):
     spawn = multiprocessing.get_context("spawn")
-    job = spawn.Process(target=close_while_told, args=(tmp_path / "a.log",))
+    job = spawn.Process(target=told, args=(tmp_path / "a.log",))
     job.start()
     job.join(30)
 

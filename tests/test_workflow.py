@@ -265,6 +265,30 @@ def test_runs_that_share_a_cache_are_trained_by_one_job(finished, project):
     assert (runs / scores).read_bytes() == of_before.read_bytes()
 
 
+def test_runs_are_trained_together_that_fine_tune_the_same_encoder(project):
+    """A job for both would begin before the second one's encoder is there."""
+    tiny = CONFIG["backbones"]["tiny"]
+    backbones = {"tiny": tiny, "other": tiny | {"seed": 1}}
+    fine = {
+        name: {"kind": "finetune-pooled", "options": {"encoder": name}}
+        for name in backbones
+    }
+    backbones["waveform"] = {"features": "waveform"}
+    block = CONFIG["grid"][0] | {"backbones": ["waveform"], "backends": list(fine)}
+    machine = CONFIG["machine"] | {"runs_per_job": 4}
+
+    def planned(seeds):
+        grid = [block | {"seeds": seeds}]
+        config = changed(backbones=backbones, backends=fine, grid=grid, machine=machine)
+        write_config(project, config)
+        return jobs(snakemake(project, "--dry-run", "results/table.csv"))
+
+    alone = planned([0])
+    assert alone["train"] == 2
+    assert "train_together" not in alone
+    assert planned([0, 1])["train_together"] == 2
+
+
 def test_a_deleted_cache_alone_is_not_missed(project):
     shutil.rmtree(project / "cache")
 
