@@ -46,6 +46,12 @@ def embed(
     weights, info = read_checkpoint(run)
     where = pick_device(device)
     cache, rows = split.open(Memory(0, 0), where)
+    trained_on = info.get("backbone_sha256", split.backbone_sha256)  # not of imported
+    if trained_on != split.backbone_sha256:
+        raise ValueError(
+            f"{split.backbone}: not the backbone that the run {run} was trained on, but"
+            " another one or another state of it; embed with that one, or train again"
+        )
     if (cache.layers, cache.hidden_size) != (info["layers"], info["hidden_size"]):
         raise ValueError(
             f"{split.folder}: hidden states of layers {cache.layers}, size"

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class LoggedProgress(tqdm):
             disable=disable,
             mininterval=SECONDS_BETWEEN_LINES,
             miniters=1,
+            file=StringIO(),  # where a bar ends its line; the log has no open one
             bar_format="{desc} {n:.0f}/{total:.0f} {unit}{postfix}, {remaining} left",
         )
 

@@ -154,6 +154,7 @@ def _write(
             "num_layers": data.cache.num_layers,
             "layers": data.cache.layers,
             "hidden_size": data.cache.hidden_size,
+            "backbone_sha256": data.backbone_sha256,
             "loss_heads": trainee.loss.num_heads,
             "seed": run.seed,
             "identity": identity,

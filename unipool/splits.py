@@ -55,6 +55,12 @@ class SplitCache(NamedTuple):
     views: dict[str, dict[str, Any]]
     layers: list[int] | None
 
+    @property
+    def backbone_sha256(self) -> str:
+        """The backbone's weights and settings, as its folder has them now."""
+        facts = json.loads((self.backbone / "backbone.json").read_text("utf-8"))
+        return str(facts["sha256"])
+
     def open(self, memory: Memory, device: torch.device) -> tuple[Cache, pd.DataFrame]:
         """Open the cache, and give its rows, as the views made them of the manifest's.
 
@@ -67,7 +73,6 @@ class SplitCache(NamedTuple):
                 whole.
         """
         manifest = read_manifest(self.manifest)
-        facts = json.loads((self.backbone / "backbone.json").read_text("utf-8"))
         parts = divide(manifest, split=self.split, num_parts=self.num_parts)
         sets = [
             PartSet(
@@ -77,7 +82,9 @@ class SplitCache(NamedTuple):
             )
             for name, definition in self.views.items()
         ]
-        cache = open_cache(sets, backbone_sha256=facts["sha256"], layers=self.layers)
+        cache = open_cache(
+            sets, backbone_sha256=self.backbone_sha256, layers=self.layers
+        )
         memory.load(cache, device)
         rows = [rows for one in sets for rows in one.rows_of_parts]
         return cache, pd.concat(rows, ignore_index=True)
@@ -105,6 +112,7 @@ class TrainingData(NamedTuple):
         valid_cache: hidden states of the validation trials' utterances.
         valid_trials: the trials that choose among the weights.
         costs: of both caches, under their paths.
+        backbone_sha256: of the backbone that both were made with.
     """
 
     cache: Cache
@@ -113,6 +121,7 @@ class TrainingData(NamedTuple):
     valid_cache: Cache
     valid_trials: TrialList
     costs: dict[str, dict[str, float]]
+    backbone_sha256: str
 
 
 def open_training_data(
@@ -151,4 +160,5 @@ def open_training_data(
         valid_cache,
         read_trial_list(valid_trials),
         costs=train_split.costs(cache) | valid_split.costs(valid_cache),
+        backbone_sha256=train_split.backbone_sha256,
     )

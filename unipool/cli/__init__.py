@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from unipool.cache import FoundSet, damage_of, find_sets, remove_part
+from unipool.cli.applying import add_applying
 from unipool.cli.measures import add_measures
 from unipool.lock import only_writer
 
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     importing.add_argument("folder", type=Path, metavar="FOLDER")
     importing.set_defaults(run=_import_checkpoint)
 
+    add_applying(commands)
     add_measures(commands)
 
     options = parser.parse_args(arguments)
