@@ -177,9 +177,7 @@ def test_another_backbone_of_the_same_size_is_refused(run, tested, tmp_path):
     config = {"model_type": "wav2vec2", "feat_extract_norm": "group", **TINY}
     fetch_backbone(folder=tmp_path / "other", config=config, seed=1, **BACKBONE)
 
-    with pytest.raises(
-        ValueError, match="not the backbone that the run"
-    ):
+    with pytest.raises(ValueError, match="not the backbone that the run"):
         embed_files(run, tested[:1], backbone=tmp_path / "other")
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from unipool.corpora import CORPORA
-from workflow.config import problems_of
-from workflow.sources import missing_files
+from workflow.config import problems_found_apart, problems_of
+from workflow.sources import missing_files, with_home
 from workflow.starting import complete
 
 ROOT = Path(__file__).parent.parent
@@ -659,6 +659,25 @@ def test_files_of_the_grid_that_are_not_there_are_named(tmp_path, monkeypatch):
     ]
     (tmp_path / "t.txt").touch()
     assert len(missing_files(config)) == 1
+
+
+def test_a_path_may_begin_in_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/anna")
+    config = {"corpora": {"own": {"options": {"root": "~/own", "copies": 2}}}}
+    config |= {"lists": ["~/a", "~", "a~/b"], "seed": None}
+
+    assert with_home(config) == {
+        "corpora": {"own": {"options": {"root": "/home/anna/own", "copies": 2}}},
+        "lists": ["/home/anna/a", "~", "a~/b"],
+        "seed": None,
+    }
+
+
+def test_what_libraries_print_is_not_taken_for_a_problem(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("print('- a new version is out')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert problems_found_apart(CONFIG, SCHEMA) == []
 
 
 @pytest.mark.parametrize("kind", CORPORA)

@@ -182,6 +182,7 @@ def test_a_checkpoint_becomes_a_run(name, tmp_path, capsys):
     assert info["num_layers"] == one.hidden_states.shape[1]
     assert info["loss_heads"] == one.config.get("loss_heads", 1)
     assert len(weights) == len(from_published(KINDS[name], one.state).state_dict())
+    assert not any(file.stat().st_mode & 0o222 for file in run.iterdir())
     assert f"{info['backend_parameters']:,} parameters" in capsys.readouterr().out
 
 

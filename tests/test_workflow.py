@@ -544,14 +544,15 @@ def test_a_mistake_in_the_config_stops_before_any_job(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_a_cache_dir_that_is_a_file_stops_before_any_job(tmp_path):
+def test_a_cache_dir_that_is_a_file_stops_before_any_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "disk").write_text("not a folder")
-    write_config(tmp_path, changed(cache_dir="disk"))
+    write_config(tmp_path, changed(cache_dir="~/disk"))
 
     run = snakemake(tmp_path, "results/table.csv")
 
     assert run.returncode != 0
-    assert "cache_dir: disk is a file; name a folder" in run.stderr
+    assert f"cache_dir: {tmp_path}/disk is a file; name a folder" in run.stderr
     assert "Traceback" not in run.stderr
 
 

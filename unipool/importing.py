@@ -16,6 +16,9 @@ from unipool.backends.published import (
 from unipool.checkpoint import write_checkpoint
 from unipool.provenance import versions
 
+READ_ONLY = 0o444
+"""Snakemake does not write over it, nor delete it, when `train` is forced."""
+
 HISTORY = ("step", "loss", "learning_rate", "valid_eer")
 
 _ARRAY, _NUMBER = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
@@ -44,7 +47,7 @@ def import_published(checkpoint: Path, folder: Path) -> dict[str, Any]:
 
     Reads: ``checkpoint``.
     Writes: ``model.safetensors``, ``model.json``, and a ``history.csv`` without rows,
-    in ``folder``.
+    in ``folder``, all read-only.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -89,4 +92,6 @@ def import_published(checkpoint: Path, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "history.csv").write_text(",".join(HISTORY) + "\n", encoding="utf-8")
     write_checkpoint(folder, backend.state_dict(), info)
+    for name in ("model.safetensors", "model.json", "history.csv"):
+        (folder / name).chmod(READ_ONLY)
     return info

@@ -26,6 +26,9 @@ MEMBER_OF = {"backbone": "backbones", "backend": "backends", "scoring": "scoring
 ALWAYS = {"scorings": ["cosine"]}
 """What is there without a definition."""
 
+ANSWER = b"\n--- problems\n"
+"""Before what the process that looks for problems has found."""
+
 
 class _Dumper(yaml.SafeDumper):
     """Takes mappings of all kinds for what they are."""
@@ -52,7 +55,8 @@ def problems_found_apart(config: dict[str, Any], schema: Path) -> list[str]:
     )
     if found.returncode:
         raise RuntimeError(found.stderr.decode(errors="replace"))
-    problems: list[str] = yaml.safe_load(found.stdout)
+    answer = found.stdout.rpartition(ANSWER)[2]  # what it imports may print, too
+    problems: list[str] = yaml.safe_load(answer)
     return problems
 
 
@@ -223,4 +227,5 @@ def _below(where: str, key: Any) -> str:
 
 if __name__ == "__main__":
     said = problems_of(yaml.safe_load(sys.stdin.buffer), Path(sys.argv[1]))
+    sys.stdout.buffer.write(ANSWER)
     yaml.dump(said, sys.stdout.buffer, encoding="utf-8", allow_unicode=True)

@@ -15,6 +15,17 @@ DIVIDING = ("published_split", "test_only")
 """Options of corpora that decide which speakers are in which split."""
 
 
+def with_home(setting: Any) -> Any:
+    """Write out the home folder wherever a value begins with ``~/``."""
+    if isinstance(setting, dict):
+        return {name: with_home(value) for name, value in setting.items()}
+    if isinstance(setting, list):
+        return [with_home(value) for value in setting]
+    if isinstance(setting, str) and setting.startswith("~/"):
+        return str(Path(setting).expanduser())
+    return setting
+
+
 def missing_files(config: dict[str, Any]) -> list[str]:
     """List the tables and lists of the grid that are not there.
 

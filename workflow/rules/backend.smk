@@ -44,16 +44,7 @@ rule train:
         runtime=of_training(minutes_to_train, to_take=10),
     params:
         definition=definition_of,
-        train_split=lambda wildcards, input: cached_split(
-            wildcards, wildcards.train_corpus, "train", train_view(wildcards)
-        ),
-        valid_split=lambda wildcards, input: cached_split(
-            wildcards,
-            valid_trials_of(wildcards)[1]["corpus"],
-            valid_trials_of(wildcards)[1]["split"],
-        ),
-        machine=lambda wildcards, threads: config["machine"],
-        processes=lambda wildcards, threads: processes_of(wildcards),
+        splits=lambda wildcards, input: splits_of_training(wildcards),
     script:
         "../scripts/train.py"
 
@@ -84,18 +75,9 @@ rule train_together:
             )
             for member in members_of_group(wildcards)
         ],
-        train_split=lambda wildcards, input: cached_split(
-            members_of_group(wildcards)[0],
-            wildcards.train_corpus,
-            "train",
-            train_view(wildcards),
+        splits=lambda wildcards, input: splits_of_training(
+            members_of_group(wildcards)[0]
         ),
-        valid_split=lambda wildcards, input: cached_split(
-            members_of_group(wildcards)[0],
-            valid_trials_of(wildcards)[1]["corpus"],
-            valid_trials_of(wildcards)[1]["split"],
-        ),
-        machine=lambda wildcards, threads: config["machine"],
     script:
         "../scripts/train_together.py"
 
@@ -124,7 +106,6 @@ rule embed:
         split=lambda wildcards, input: cached_split(
             wildcards, wildcards.corpus, wildcards.split, embedded_view(wildcards)
         ),
-        machine=lambda wildcards, threads: config["machine"],
     script:
         "../scripts/embed.py"
 

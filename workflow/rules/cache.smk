@@ -57,7 +57,6 @@ rule extract:
     params:
         version=EXTRACT_VERSION,
         view=lambda wildcards: view_of_set(wildcards.view),
-        machine=lambda wildcards, threads: config["machine"],
     script:
         "../scripts/extract.py"
 
@@ -84,6 +83,5 @@ rule plan:
     params:
         sets=lambda wildcards, input: sets_of_grid(),
         cache_dir=config["cache_dir"],
-        machine=lambda wildcards, threads: config["machine"],
     script:
         "../scripts/plan.py"

@@ -1,5 +1,7 @@
 """What all rules share: the checked config, where files are, who waits for what."""
 
+import atexit
+import gc
 import json
 import os
 import shlex
@@ -13,7 +15,7 @@ from snakemake.utils import validate
 
 from unipool.ahead import is_imported, was_made_with
 from workflow.config import problems_found_apart
-from workflow.sources import missing_files
+from workflow.sources import missing_files, with_home
 from workflow.starting import complete
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
@@ -22,8 +24,14 @@ SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
 if workflow.remote_exec:
     os.environ |= {"HF_HUB_OFFLINE": "1"}
 
+config |= with_home(config)
+
 # Only the process that plans the jobs looks for mistakes; the jobs start quicker.
 if workflow.is_main_process:
+    # A plan of thousands of jobs is millions of objects that stay to the end; looking
+    # for garbage among them, at the end again, would take a fifth of its time.
+    gc.set_threshold(100_000, 50, 100)
+    atexit.register(gc.freeze)
     problems = problems_found_apart(config, SCHEMA)
     if Path(config.get("cache_dir", ".")).is_file():
         problems.append(f"cache_dir: {config['cache_dir']} is a file; name a folder")
@@ -254,6 +262,17 @@ def valid_trials_of(wildcards):
     """The trial list that chooses the weights of a run: its name, its definition."""
     name = config["corpora"][wildcards.train_corpus]["valid_trials"]
     return name, config["trials"][name]
+
+
+def splits_of_training(wildcards):
+    """The hidden states that a run is trained on, and those it is chosen by."""
+    _, listed = valid_trials_of(wildcards)
+    return dict(
+        train_split=cached_split(
+            wildcards, wildcards.train_corpus, "train", train_view(wildcards)
+        ),
+        valid_split=cached_split(wildcards, listed["corpus"], listed["split"]),
+    )
 
 
 def training_of(backend):

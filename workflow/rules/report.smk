@@ -86,7 +86,6 @@ rule probe:
             valid_trials_of(wildcards)[1]["corpus"],
             valid_trials_of(wildcards)[1]["split"],
         ),
-        machine=lambda wildcards, threads: config["machine"],
     script:
         "../scripts/probe.py"
 

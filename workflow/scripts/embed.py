@@ -7,7 +7,7 @@ from unipool.splits import SplitCache
 
 run = Path(snakemake.input.model).parent
 split = SplitCache(**snakemake.params.split)
-machine = snakemake.params.machine
+machine = snakemake.config["machine"]
 with (
     job_log(snakemake.log[0], f"embed {'/'.join(run.parts[-4:])}"),
     own_gpus(1, machine["device"], machine["jobs_per_gpu"]),

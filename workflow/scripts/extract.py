@@ -5,7 +5,7 @@ from unipool.gpus import own_gpus
 from unipool.log import job_log
 
 receipt = Path(snakemake.output.receipt)
-machine = snakemake.params.machine
+machine = snakemake.config["machine"]
 with (
     job_log(snakemake.log[0], f"extract {'/'.join(receipt.parts[-5:])[:-5]}"),
     own_gpus(1, machine["device"], machine["jobs_per_gpu"]),

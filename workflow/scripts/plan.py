@@ -4,7 +4,7 @@ from unipool.gpus import own_gpus
 from unipool.log import job_log
 from unipool.plan import PlannedSet, plan
 
-machine = snakemake.params.machine
+machine = snakemake.config["machine"]
 with (
     job_log(snakemake.log[0], "plan"),
     own_gpus(1, machine["device"], machine["jobs_per_gpu"]),

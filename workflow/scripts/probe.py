@@ -6,7 +6,7 @@ from unipool.probe import probe
 from unipool.splits import SplitCache
 
 out = Path(snakemake.output.probe)
-machine = snakemake.params.machine
+machine = snakemake.config["machine"]
 with (
     job_log(snakemake.log[0], f"probe {'/'.join(out.with_suffix('').parts[-3:])}"),
     own_gpus(1, machine["device"], machine["jobs_per_gpu"]),

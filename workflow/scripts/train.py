@@ -5,7 +5,8 @@ from unipool.ahead import take
 from unipool.log import job_log
 
 run = Path(snakemake.output.model).parent
-params, machine = snakemake.params, snakemake.params.machine
+params, machine = snakemake.params, snakemake.config["machine"]
+processes = snakemake.config["backends"][snakemake.wildcards.backend]["processes"]
 job, start = f"train {'/'.join(run.parts[-4:])}", snakemake.input.start
 if snakemake.input.together:
     with job_log(snakemake.log[0], job):
@@ -18,21 +19,20 @@ from unipool.run import Run
 from unipool.splits import Memory, SplitCache
 from unipool.train import train
 
-gpus = own_gpus(params.processes, machine["device"], machine["jobs_per_gpu"])
-if params.processes > 1 and not launched():
+gpus = own_gpus(processes, machine["device"], machine["jobs_per_gpu"])
+if processes > 1 and not launched():
     with gpus:
-        launch(sys.argv[0], params.processes)  # this script again, in each of them
+        launch(sys.argv[0], processes)  # this script again, in each of them
     sys.exit()
 with joined() as world:
     log = snakemake.log[0] + (f".rank-{world.rank}" if world.rank else "")
     with job_log(log, job), gpus:
         train(
             Run.of(run, params.definition, int(snakemake.wildcards.seed)),
-            train_split=SplitCache(**params.train_split),
-            valid_split=SplitCache(**params.valid_split),
+            **{name: SplitCache(**split) for name, split in params.splits.items()},
             valid_trials=Path(snakemake.input.valid_trials),
             device=machine["device"],
-            num_threads=max(1, snakemake.threads // params.processes),
+            num_threads=max(1, snakemake.threads // processes),
             embed_batch_seconds=machine["embed_batch_seconds"],
             memory=Memory(machine["memory_gb"], machine["gpu_memory_gb"]),
             start=Path(start).parent if start else None,

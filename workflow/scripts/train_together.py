@@ -7,19 +7,18 @@ from unipool.splits import Memory, SplitCache
 from unipool.train import train_together
 
 receipt = Path(snakemake.output.together)
-machine = snakemake.params.machine
+params, machine = snakemake.params, snakemake.config["machine"]
 with (
     job_log(snakemake.log[0], f"train_together {'/'.join(receipt.parts[-3:])}"),
     own_gpus(1, machine["device"], machine["jobs_per_gpu"]),
 ):
     runs = [
         Run.of(Path(run["folder"]), run["definition"], run["seed"])
-        for run in snakemake.params.runs
+        for run in params.runs
     ]
     train_together(
         runs,
-        train_split=SplitCache(**snakemake.params.train_split),
-        valid_split=SplitCache(**snakemake.params.valid_split),
+        **{name: SplitCache(**split) for name, split in params.splits.items()},
         valid_trials=Path(snakemake.input.valid_trials),
         device=machine["device"],
         num_threads=snakemake.threads,
