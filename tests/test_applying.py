@@ -106,6 +106,24 @@ def test_the_threshold_is_where_both_errors_are_equal_in_validation(run, tested)
     assert found.test == tested[1:].tolist()
 
 
+def test_embeddings_of_an_earlier_training_decide_nothing(project, tested, tmp_path):
+    results = shutil.copytree(project, tmp_path / "results")
+    again = results / "runs/own/tiny/unipool/seed-0"
+    info = json.loads((again / "model.json").read_text("utf-8"))
+    text = json.dumps(info | {"identity": "of other settings"})
+    (again / "model.json").write_text(text, "utf-8")
+
+    assert verify_files(again, tested[:1], tested[1:2]).reference is None
+
+
+def test_a_test_file_has_a_score_as_often_as_it_is_named(run, tested):
+    found = verify_files(run, [*tested[:2], tested.iloc[0]], [*tested[2:4]] * 2)
+
+    assert found.test == [*tested[2:4]] * 2
+    assert found.scores[:2].tolist() == found.scores[2:].tolist()
+    assert found.enrolment == tested[:2].tolist()
+
+
 def test_several_files_of_a_speaker_are_enrolled_by_their_mean(run, tested):
     content = embed_files(run, tested[:4])
     mean = content.embeddings[:3].mean(axis=0)
@@ -158,6 +176,54 @@ def test_audio_that_is_not_there_is_said(run, tmp_path, file, why):
         embed_files(run, [tmp_path / file])
 
 
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ([], "no audio is named"),
+        (["caf\udce9.wav"], r"rename them:\n  'caf\\udce9.wav'"),
+        (["a\rb.wav"], "carriage return"),
+    ],
+)
+def test_what_cannot_be_written_down_is_said(run, tmp_path, monkeypatch, files, why):
+    monkeypatch.chdir(tmp_path)
+    for file in files:
+        (tmp_path / file).touch()
+
+    with pytest.raises(ValueError, match=why):
+        embed_files(run, files)
+
+
+def test_one_path_is_no_list_of_files(run, tested):
+    with pytest.raises(TypeError, match="give a list of files"):
+        embed_files(run, tested.iloc[0])
+
+
+def test_the_backbone_is_found_where_links_lead_and_where_they_do_not(
+    project, run, tested, tmp_path
+):
+    (tmp_path / "best").symlink_to(run)
+    (tmp_path / "results").mkdir()
+    for name in ("backbones", "trials"):
+        shutil.copytree(project / name, tmp_path / "results" / name)
+    shutil.copytree(project / "runs", tmp_path / "disk/runs")
+    (tmp_path / "results/runs").symlink_to(tmp_path / "disk/runs")
+    linked = tmp_path / "results/runs/own/tiny/unipool/seed-0"
+
+    for place in (tmp_path / "best", linked):
+        assert verify_files(place, tested[:1], tested[1:2]).reference is not None
+
+
+def test_a_backbone_may_be_named_by_where_one_is(project, run, tested, monkeypatch):
+    (project / "backbones/tiny/here").mkdir(exist_ok=True)
+    monkeypatch.chdir(project / "backbones/tiny/here")
+
+    content = embed_files(run, tested[:1], backbone="..")
+
+    assert [name for name in content.info["caches"] if "files" in name] == [
+        "tiny/files/test/full"
+    ]
+
+
 def test_a_run_elsewhere_is_told_its_backbone(project, run, tested, tmp_path):
     shutil.copytree(run, tmp_path / "mine")
 
@@ -198,6 +264,51 @@ def test_embed_writes_what_any_reader_of_embeddings_reads(
 
     assert capsys.readouterr().out == f"{file}: 2 embeddings of 8 values\n"
     assert read_embeddings(file).utterances == tested[:2].tolist()
+
+
+@pytest.mark.parametrize("output", ["me.wav", "folder.h5"])
+def test_embed_writes_over_no_recording_and_no_folder(
+    run, tested, tmp_path, monkeypatch, capsys, output
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.h5").mkdir()
+    (tmp_path / "me.wav").write_text("a recording")
+
+    assert main(["embed", str(run), tested.iloc[0], "--output", output]) == 1
+
+    assert f"--output {output}: name a file that ends in" in capsys.readouterr().err
+    assert (tmp_path / "me.wav").read_text() == "a recording"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        ("model.json", "{", "model.json: damaged"),
+        ("model.json", "[1]", "model.json: damaged"),
+        ("model.safetensors", "", "model.safetensors: damaged"),
+    ],
+)
+def test_a_damaged_run_is_told(project, tested, tmp_path, capsys, file, content, why):
+    results = shutil.copytree(project, tmp_path / "results")
+    damaged = results / "runs/own/tiny/unipool/seed-0"
+    (damaged / file).write_text(content)
+
+    assert main(["embed", str(damaged), tested.iloc[0]]) == 1
+
+    said = capsys.readouterr().err
+    assert why in said
+    assert "train the run again" in said
+
+
+def test_a_run_of_other_options_than_its_weights_is_told(project, tested, tmp_path):
+    results = shutil.copytree(project, tmp_path / "results")
+    run = results / "runs/own/tiny/unipool/seed-0"
+    info = json.loads((run / "model.json").read_text("utf-8"))
+    info["options"] |= {"embedding_size": 9}
+    (run / "model.json").write_text(json.dumps(info), "utf-8")
+
+    with pytest.raises(ValueError, match=r"not of what model\.json describes"):
+        embed_files(run, tested[:1])
 
 
 def test_verify_tells_a_person_and_a_program(run, tested, capsys):

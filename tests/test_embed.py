@@ -113,7 +113,7 @@ def test_a_cache_of_another_backbone_is_refused(cached, run, tmp_path):
     fetch_backbone(folder=tmp_path / "other", config=config, seed=1, **BACKBONE)
     split = split_of(cached, "test")._replace(backbone=tmp_path / "other")
 
-    with pytest.raises(ValueError, match="made from another backbone or manifest"):
+    with pytest.raises(ValueError, match="not the backbone that the run"):
         embed_test(cached, run, tmp_path / "e.h5", split=split)
 
 

@@ -5,9 +5,9 @@ folder for the time being. So what comes out is what the workflow makes of such 
 """
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable
+from os.path import normpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +16,13 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float64
 
-from unipool.cache import DTYPES
 from unipool.calibration import Calibration, fit_calibration
-from unipool.checkpoint import read_checkpoint
+from unipool.checkpoint import read_checkpoint, stop_at_other_backbone
+from unipool.device import pick_device
 from unipool.embed import embed
 from unipool.embeddings import Embeddings, read_embeddings
 from unipool.extract import extract
-from unipool.files import find_files, rows_of_files
+from unipool.files import find_files, rows_of_files, stop_if_full
 from unipool.manifest import write_manifest
 from unipool.metrics import SortedTrials, eer, eer_threshold
 from unipool.scoring import cosine_scores
@@ -57,7 +57,8 @@ class Verification(NamedTuple):
         enrolment: the files that say what the speaker sounds like.
         test: the files that were compared with them.
         scores: of each of these; higher is more alike.
-        reference: None where the run has no validation trials at hand.
+        reference: None where the run's validation trials, or their embeddings by the
+            run as it is now, are not there.
     """
 
     enrolment: list[str]
@@ -109,19 +110,21 @@ def embed_files(
         ValueError: when audio cannot be used, the run was trained on another backbone,
             or the disk has no room for the hidden states.
     """
-    run = Path(run)
+    run, paths = Path(run), list(dict.fromkeys(find_files(files)))
     info = read_checkpoint(run).info
-    encoder = _backbone_of(run) if backbone is None else Path(backbone)
+    encoder = _place_of(run).backbone if backbone is None else Path(backbone)
     facts = _facts_of(encoder)
+    stop_at_other_backbone(run, info, encoder, facts)
+    pick_device(device)  # what cannot be had is said before anything is done
     with tempfile.TemporaryDirectory(prefix="unipool-") as name:
         place = Path(name)
-        rows = rows_of_files(find_files(files), memory=place / "recordings.csv")
-        _stop_if_full(place, float(rows["seconds"].sum()), facts)
+        rows = rows_of_files(paths, memory=place / "recordings.csv")
+        stop_if_full(place, float(rows["seconds"].sum()), facts)
         split = SplitCache(
             manifest=place / "utterances.csv",
             split="test",
             backbone=encoder,
-            folder=place / encoder.name / "files/test",
+            folder=place / encoder.resolve().name / "files/test",
             num_parts=1,
             views={"full": {}},
             layers=info["layers"],
@@ -166,8 +169,10 @@ def verify_files(
 
     Args:
         run: as of ``embed_files``.
-        enrolment: audio of one speaker; of several files the mean embedding is taken.
-        test: audio of which each file is compared with the enrolment.
+        enrolment: audio of one speaker; of several files, each of which counts once,
+            the mean embedding is taken.
+        test: audio of which each file, as often as it is named, is compared with the
+            enrolment.
         backbone: as of ``embed_files``, like
         device: this.
 
@@ -176,9 +181,10 @@ def verify_files(
 
     Raises:
         FileNotFoundError: as ``embed_files``.
-        ValueError: alike.
+        ValueError: alike; or when the validation trials are damaged.
     """
-    known, tested = find_files(enrolment), find_files(test)
+    known, tested = list(dict.fromkeys(find_files(enrolment))), find_files(test)
+    reference = _reference_of(Path(run))
     content = embed_files(run, [*known, *tested], backbone=backbone, device=device)
     name = " + ".join(known)
     trials = pd.DataFrame({"enrolment": name, "test": tested, "target": 0})
@@ -186,7 +192,7 @@ def verify_files(
     if len(known) > 1:
         models = pd.DataFrame({"enrolment": name, "utterance": known})
     scores = _scores_of(content, TrialList(trials, models))
-    return Verification(known, tested, scores, _reference_of(Path(run)))
+    return Verification(known, tested, scores, reference)
 
 
 def _scores_of(content: Embeddings, listed: TrialList) -> Float64[np.ndarray, " K"]:
@@ -197,29 +203,43 @@ def _scores_of(content: Embeddings, listed: TrialList) -> Float64[np.ndarray, " 
 
 def _reference_of(run: Path) -> Reference | None:
     """Score the validation trials of the run, where they are there."""
-    definition = read_checkpoint(run).info["definition"]
-    if "valid_trials" not in definition:  # imported
+    info = read_checkpoint(run).info
+    chosen_by = info.get("definition", {}).get("valid_trials")
+    if not chosen_by:  # imported
         return None
-    ((name, listed),) = definition["valid_trials"].items()
-    file = _results_of(run) / "trials" / f"{name}.csv"
+    ((name, listed),) = chosen_by.items()
+    file = _place_of(run).results / "trials" / f"{name}.csv"
     embeddings = run / "embeddings" / f"{listed['corpus']}-{listed['split']}.h5"
     if not (file.exists() and embeddings.exists()):
         return None
-    trials = read_trial_list(file)
-    scores = _scores_of(read_embeddings(embeddings), trials)
+    content, trials = read_embeddings(embeddings), read_trial_list(file)
+    if content.info.get("identity") != info["identity"]:  # of an earlier training
+        return None
+    scores = _scores_of(content, trials)
     targets = trials.trials["target"].to_numpy(bool)
     rates = SortedTrials(scores, targets).error_rates()
     calibration = fit_calibration(scores[:, None], targets)
     return Reference(name, eer_threshold(rates), eer(rates), calibration)
 
 
-def _results_of(run: Path) -> Path:
-    """Give the folder above ``runs/{corpus}/{backbone}/{backend}/seed-{seed}``."""
-    return (run.resolve() / "../../../../..").resolve()
+class _Place(NamedTuple):
+    """Of a run: the results that it is among, and there its backbone."""
+
+    results: Path
+    backbone: Path
 
 
-def _backbone_of(run: Path) -> Path:
-    return _results_of(run) / "backbones" / (run.resolve() / "../..").resolve().name
+def _place_of(run: Path) -> _Place:
+    """Follow ``results/runs/{corpus}/{backbone}/{backend}/seed-{seed}`` upwards.
+
+    As it is named; where links lead is the way only if nothing is found there.
+    """
+    for path in (Path(normpath(run.absolute())), run.resolve()):
+        results = Path(normpath(path / "../../../../.."))
+        backbone = results / "backbones" / Path(normpath(path / "../..")).name
+        if backbone.is_dir():
+            break
+    return _Place(results, backbone)
 
 
 def _facts_of(backbone: Path) -> dict[str, Any]:
@@ -227,22 +247,8 @@ def _facts_of(backbone: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(
             f"{backbone}: no backbone.json, so no backbone; name the folder of the one"
-            " that the run was trained on (--backbone), or have it made with `snakemake"
-            f" --cores 1 results/backbones/{backbone.name}/backbone.json`"
+            " that the run was trained on (--backbone); `snakemake --cores 1"
+            " results/backbones/<name>/backbone.json` makes it"
         )
     facts: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return facts
-
-
-def _stop_if_full(place: Path, seconds: float, facts: dict[str, Any]) -> None:
-    """Refuse more audio than whose hidden states the disk has room for."""
-    of_frame = len(facts["layers"]) * facts["hidden_size"]
-    bytes_of_frame = of_frame * DTYPES[facts["cache_dtype"]].itemsize
-    needed = seconds / facts["frame_shift"] * bytes_of_frame
-    free = shutil.disk_usage(place).free
-    if needed > free:
-        raise ValueError(
-            f"{place.parent}: {free / 1e9:.3g} GB are free, and the hidden states of"
-            f" {seconds / 3600:.3g} h of audio take {needed / 1e9:.3g} GB for a while;"
-            " name less at once, let TMPDIR be a larger folder, or make a corpus of it"
-        )

@@ -10,8 +10,9 @@ state.pt            only while training: all that is needed to go on after a kil
 
 model.json MUST hold ``format`` ("unipool-checkpoint"), ``version`` (1), ``kind`` (a
 name in ``unipool.backends.BACKENDS``), ``options`` (its keyword arguments),
-``num_layers`` and ``hidden_size``. A reader MUST refuse another format or version.
-Everything else in it is provenance, costs and settings.
+``num_layers``, ``hidden_size``, ``layers`` (their numbers in the encoder) and
+``loss_heads`` (vectors that an embedding is made of). A reader MUST refuse another
+format or version. Everything else in it is provenance, costs and settings.
 """
 
 import json
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -64,7 +66,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         FileNotFoundError: when the run has not been trained to its end.
-        ValueError: when the folder holds another format or version.
+        ValueError: when the folder holds another format or version, or is damaged.
     """
     path = folder / "model.json"
     if not path.exists():
@@ -72,14 +74,48 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             f"{folder}: no model.json, so no finished run; train it with"
             f" `snakemake --cores all {path}`"
         )
-    info = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        info = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
     found = (info.get("format"), info.get("version"))
     if found != (FORMAT, VERSION):
         raise ValueError(
             f"{path}: format {found[0]} version {found[1]}, this unipool reads"
             f" {FORMAT} version {VERSION}; train the run again with this unipool"
         )
-    return Checkpoint(load_file(folder / "model.safetensors"), info)
+    try:
+        return Checkpoint(load_file(folder / "model.safetensors"), info)
+    except SafetensorError as error:
+        raise _damaged(folder / "model.safetensors", error) from error
+
+
+def _damaged(file: Path, error: Exception) -> ValueError:
+    return ValueError(f"{file}: damaged ({error}); remove it, and train the run again")
+
+
+def stop_at_other_backbone(
+    run: Path, info: dict[str, Any], backbone: Path, facts: dict[str, Any]
+) -> None:
+    """Hold a backbone against the one that a run takes the hidden states of.
+
+    Args:
+        run: its folder.
+        info: its ``model.json``. Older runs and imported ones do not say more of the
+            backbone than its layers and size.
+        backbone: its folder.
+        facts: its ``backbone.json``.
+
+    Raises:
+        ValueError: when it is another one.
+    """
+    same = info.get("backbone_sha256", facts["sha256"]) == facts["sha256"]
+    fits = set(info["layers"]) <= set(facts["layers"])
+    if not (same and fits and info["hidden_size"] == facts["hidden_size"]):
+        raise ValueError(
+            f"{backbone}: not the backbone that the run {run} was trained on, but"
+            " another one or another state of it; embed with that one, or train again"
+        )
 
 
 def is_of(folder: Path, identity: str) -> bool:

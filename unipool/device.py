@@ -21,8 +21,8 @@ def pick_device(device: str, world: World = ALONE) -> torch.device:
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            "machine.device is cuda, but torch finds no GPU here; use auto or cpu, or"
-            " install a torch build for CUDA"
+            "the device asked for is cuda, but torch finds no GPU here; ask for auto or"
+            " cpu (`machine: {device: auto}`), or install a torch build for CUDA"
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

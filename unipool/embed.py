@@ -9,7 +9,7 @@ import torch
 from unipool.backends import BACKENDS
 from unipool.backends.layer_weights import HasEncoder
 from unipool.batches import embed_utterances
-from unipool.checkpoint import read_checkpoint
+from unipool.checkpoint import read_checkpoint, stop_at_other_backbone
 from unipool.device import pick_device
 from unipool.embeddings import Embeddings, write_embeddings
 from unipool.splits import Memory, SplitCache
@@ -44,14 +44,9 @@ def embed(
     """
     torch.set_num_threads(num_threads)
     weights, info = read_checkpoint(run)
+    stop_at_other_backbone(run, info, split.backbone, split.facts)
     where = pick_device(device)
     cache, rows = split.open(Memory(0, 0), where)
-    trained_on = info.get("backbone_sha256", split.backbone_sha256)  # not of imported
-    if trained_on != split.backbone_sha256:
-        raise ValueError(
-            f"{split.backbone}: not the backbone that the run {run} was trained on, but"
-            " another one or another state of it; embed with that one, or train again"
-        )
     if (cache.layers, cache.hidden_size) != (info["layers"], info["hidden_size"]):
         raise ValueError(
             f"{split.folder}: hidden states of layers {cache.layers}, size"
@@ -59,10 +54,16 @@ def embed(
             f" {info['layers']}, size {info['hidden_size']}: embed with the backbone"
             " that it was trained on"
         )
-    backend = BACKENDS[info["kind"]](
-        cache.num_layers, cache.hidden_size, **info["options"]
-    )
-    backend.load_state_dict(weights)
+    try:
+        backend = BACKENDS[info["kind"]](
+            cache.num_layers, cache.hidden_size, **info["options"]
+        )
+        backend.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{run}: model.safetensors is not of what model.json describes ({error});"
+            " remove both, and train the run again"
+        ) from error
     started = time.monotonic()
     vectors = embed_utterances(
         backend.to(where),
@@ -90,6 +91,7 @@ def embed(
                 },
                 "caches": info["caches"] | split.costs(cache),
                 "trained_with": info["versions"],
+                "identity": info.get("identity"),
             },
             **_of_layers(
                 weigh_layers(backend, cache, device=where),

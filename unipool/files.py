@@ -1,11 +1,14 @@
 """Audio files that are of no corpus: which they are, as rows of a manifest."""
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from unipool.cache import DTYPES
 from unipool.corpora.faults import stop_at
 from unipool.corpora.listing import find_audio
 from unipool.durations import with_durations
@@ -19,14 +22,17 @@ MIN_SECONDS = 0.025
 
 
 def find_files(places: Iterable[str | Path]) -> list[str]:
-    """Give the path of each file once, in the order in which they are named.
+    """Give the path of each file, in the order in which they are named.
 
     Args:
         places: files, and folders, for all audio below them, ordered by name.
 
     Raises:
         FileNotFoundError: when one of them is not there, or a folder without audio.
+        ValueError: when none is named, or one by what cannot be written down.
     """
+    if isinstance(places, str | Path):
+        raise TypeError(f"{places}: one file; give a list of files, [{str(places)!r}]")
     found: list[str] = []
     for path in map(Path, places):
         if path.is_dir():
@@ -38,7 +44,20 @@ def find_files(places: Iterable[str | Path]) -> list[str]:
             found.append(str(path))
         else:
             raise FileNotFoundError(f"{path}: no such file")
-    return list(dict.fromkeys(found))
+    if not found:
+        raise ValueError("no audio is named; name a file or a folder of audio")
+    stop_at(
+        [ascii(path) for path in found if not _can_be_written(path)],
+        "names of files are not UTF-8 or hold a carriage return; rename them",
+    )
+    return found
+
+
+def _can_be_written(path: str) -> bool:
+    try:
+        return "\r" not in path and bool(path.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def rows_of_files(paths: list[str], *, memory: Path) -> pd.DataFrame:
@@ -61,3 +80,26 @@ def rows_of_files(paths: list[str], *, memory: Path) -> pd.DataFrame:
         "files cannot be used; mend them, or leave them out",
     )
     return rows.drop(columns="reason").assign(speaker=SPEAKER, split="test")
+
+
+def stop_if_full(place: Path, seconds: float, facts: dict[str, Any]) -> None:
+    """Refuse more audio than whose hidden states the disk has room for.
+
+    Args:
+        place: folder for the cache.
+        seconds: of audio.
+        facts: ``backbone.json``.
+
+    Raises:
+        ValueError: with what is free, what is needed, and what to do.
+    """
+    of_frame = len(facts["layers"]) * facts["hidden_size"]
+    bytes_of_frame = of_frame * DTYPES[facts["cache_dtype"]].itemsize
+    needed = seconds / facts["frame_shift"] * bytes_of_frame
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise ValueError(
+            f"{place.parent}: {free / 1e9:.3g} GB are free, and the hidden states of"
+            f" {seconds / 3600:.3g} h of audio take {needed / 1e9:.3g} GB for a while;"
+            " name less at once, let TMPDIR be a larger folder, or make a corpus of it"
+        )

@@ -56,10 +56,10 @@ class SplitCache(NamedTuple):
     layers: list[int] | None
 
     @property
-    def backbone_sha256(self) -> str:
-        """The backbone's weights and settings, as its folder has them now."""
-        facts = json.loads((self.backbone / "backbone.json").read_text("utf-8"))
-        return str(facts["sha256"])
+    def facts(self) -> dict[str, Any]:
+        """What ``backbone.json`` says now."""
+        text = (self.backbone / "backbone.json").read_text("utf-8")
+        return dict(json.loads(text))
 
     def open(self, memory: Memory, device: torch.device) -> tuple[Cache, pd.DataFrame]:
         """Open the cache, and give its rows, as the views made them of the manifest's.
@@ -83,7 +83,7 @@ class SplitCache(NamedTuple):
             for name, definition in self.views.items()
         ]
         cache = open_cache(
-            sets, backbone_sha256=self.backbone_sha256, layers=self.layers
+            sets, backbone_sha256=self.facts["sha256"], layers=self.layers
         )
         memory.load(cache, device)
         rows = [rows for one in sets for rows in one.rows_of_parts]
@@ -160,5 +160,5 @@ def open_training_data(
         valid_cache,
         read_trial_list(valid_trials),
         costs=train_split.costs(cache) | valid_split.costs(valid_cache),
-        backbone_sha256=train_split.backbone_sha256,
+        backbone_sha256=train_split.facts["sha256"],
     )

@@ -31,8 +31,8 @@ class Encoder(Backbone):
         overlap_seconds: what two of them share; each keeps its half.
 
     Raises:
-        ValueError: when the model is not an encoder of speech, or has an adapter, or
-            the windows are no longer than their overlap.
+        ValueError: when the model is not an encoder of speech, lacks weights, or has an
+            adapter, or the windows are no longer than their overlap.
     """
 
     def __init__(
@@ -56,7 +56,15 @@ class Encoder(Backbone):
         attention = (
             {"attn_implementation": "eager"} if "wavlm" in config.model_type else {}
         )
-        model = AutoModel.from_pretrained(folder, dtype=dtype, **attention)
+        model, report = AutoModel.from_pretrained(
+            folder, dtype=dtype, output_loading_info=True, **attention
+        )
+        if report["missing_keys"]:
+            raise ValueError(
+                f"{folder}: {len(report['missing_keys'])} of the encoder's weights are"
+                " missing, so they are not those of this folder; remove it and have it"
+                " made again"
+            )
         self._model = model.get_encoder() if config.is_encoder_decoder else model
         self._model.eval().requires_grad_(requires_grad=False).to(device)
         self._padding = Padding(self._model)

@@ -2,6 +2,9 @@
 
 import argparse
 import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,9 @@ RUN = (
     " results/runs/demo/tiny-wavlm/unipool/seed-0. Files are audio of any format, or"
     " folders of it."
 )
+
+HDF5 = (".h5", ".hdf5")
+"""How the name of what is written ends: so no recording is written over."""
 
 
 def add_applying(commands: Any) -> None:
@@ -63,13 +69,27 @@ def add_applying(commands: Any) -> None:
         )
 
 
+@contextmanager
+def _left_tidily() -> Iterator[None]:
+    """Remove what lies in temporary folders also when told to end, or left alone."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    with left_on_sigterm(lambda: warn("told to end before the work was done")):
+        yield
+
+
 def _embed(options: argparse.Namespace) -> int:
     # Here, not above: torch takes seconds to import.
     from unipool.applying import embed_files
     from unipool.embeddings import write_embeddings
 
+    if options.output.suffix not in HDF5 or options.output.is_dir():
+        raise ValueError(
+            f"--output {options.output}: name a file that ends in {' or '.join(HDF5)}"
+        )
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with left_on_sigterm(lambda: warn("told to end (SIGTERM); nothing was written")):
+    with _left_tidily():
         content = embed_files(
             options.run_folder,
             options.files,
@@ -86,7 +106,7 @@ def _verify(options: argparse.Namespace) -> int:
     from unipool.applying import verify_files
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    with left_on_sigterm(lambda: warn("told to end (SIGTERM)")):
+    with _left_tidily():
         found = verify_files(
             options.run_folder,
             options.enrol,
@@ -116,9 +136,9 @@ def _verify(options: argparse.Namespace) -> int:
         say(_sentence(row))
     if reference is None:
         warn(
-            "no decision: the embeddings of the run's validation trials are not there;"
-            " they are made when it is scored (`snakemake --cores 1"
-            f" {options.run_folder}/metrics/<a trial list>.json`)"
+            "no decision: for one, the validation trials of the run must be there, and"
+            " their embeddings by the run as it is now; scoring a run of the project"
+            " makes both, see docs/applying.md"
         )
     else:
         say(
