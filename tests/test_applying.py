@@ -1,22 +1,27 @@
 """A trained run applied to audio files that are of no corpus."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import BACKBONE, TINY, data_of, run_of, split_of, voice
+from conftest import BACKBONE, TINY, data_of, run_of, split_of, train_run, voice
 
 import unipool
 from unipool.applying import embed_files, verify_files
 from unipool.cell import CellFiles
+from unipool.checkpoint import read_info, stop_at_other_backbone
 from unipool.cli import main
 from unipool.embed import embed
 from unipool.embeddings import read_embeddings
+from unipool.facts import read_facts
 from unipool.fetch import fetch_backbone
 from unipool.score import score
 from unipool.train import train
@@ -227,7 +232,7 @@ def test_a_backbone_may_be_named_by_where_one_is(project, run, tested, monkeypat
 def test_a_run_elsewhere_is_told_its_backbone(project, run, tested, tmp_path):
     shutil.copytree(run, tmp_path / "mine")
 
-    with pytest.raises(FileNotFoundError, match=r"no backbone.*--backbone"):
+    with pytest.raises(FileNotFoundError, match="no backbone; name the folder of one"):
         embed_files(tmp_path / "mine", tested[:1])
 
     found = verify_files(
@@ -245,6 +250,81 @@ def test_another_backbone_of_the_same_size_is_refused(run, tested, tmp_path):
 
     with pytest.raises(ValueError, match="not the backbone that the run"):
         embed_files(run, tested[:1], backbone=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [({}, True), ({"hidden_size": 32}, False), ({"layers": [0, 7]}, False)],
+)
+def test_of_a_run_that_knows_no_more_layers_and_size_are_compared(
+    project, run, tmp_path, changes, fits
+):
+    info = read_info(run)
+    del info["backbone_sha256"]
+    facts = read_facts(project / "backbones/tiny")
+    other = facts | {"sha256": "of another"}
+    here = (run, info | changes, tmp_path, other)
+
+    if fits:
+        stop_at_other_backbone(*here)
+    else:
+        with pytest.raises(ValueError, match="not the backbone"):
+            stop_at_other_backbone(*here)
+
+
+def test_another_encoder_of_what_fine_tunes_one_is_refused(cached, tmp_path):
+    train_run(cached, tmp_path / "run", kind="finetune-pooled")
+    info = read_info(tmp_path / "run")
+    facts = read_facts(cached / "backbone")
+    here = (tmp_path / "run", info, cached / "backbone", facts)
+    stop_at_other_backbone(*here)
+
+    info["options"]["encoder"] = str(cached / "backbone")
+    with pytest.raises(ValueError, match="backbone: not the backbone"):
+        stop_at_other_backbone(*here)
+    info["options"]["encoder"] = str(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match="work in the folder of the project"):
+        stop_at_other_backbone(*here)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        ("backbone.json", "{}", "backbone.json: has no sha256"),
+        ("backbone.json", "{", "backbone.json: damaged"),
+        ("model.safetensors", "", "model.safetensors is damaged"),
+    ],
+)
+def test_a_damaged_backbone_is_told(project, run, tested, tmp_path, file, content, why):
+    shutil.copytree(project / "backbones/tiny", tmp_path / "tiny")
+    (tmp_path / "tiny" / file).write_text(content)
+
+    with pytest.raises(ValueError, match=why):
+        embed_files(run, tested[:1], backbone=tmp_path / "tiny")
+
+
+def test_a_closed_terminal_leaves_nothing_behind(run, tested, tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    command = "import sys; from unipool.cli import main; sys.exit(main())"
+    job = subprocess.Popen(
+        [
+            *(sys.executable, "-c", command, "embed", run, *tested),
+            *("--output", tmp_path / "own.h5"),
+        ],
+        env=os.environ | {"TMPDIR": str(place)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not any(place.glob("unipool-*")):
+        assert job.poll() is None
+        time.sleep(0.02)
+    job.send_signal(signal.SIGHUP)
+
+    assert "told to end before the work was done" in job.communicate()[1]
+    assert job.returncode == 1
+    assert not any(place.glob("unipool-*"))
+    assert not (tmp_path / "own.h5").exists()
 
 
 def test_more_than_the_disk_has_room_for_is_refused_at_once(run, tested, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from conftest import BACKBONE, TINY, voice
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from unipool.backbone import Encoder, copy_backbone, download_backbone, make_backbone
 from unipool.fetch import fetch_backbone
@@ -305,6 +305,36 @@ def test_a_checkpoint_that_lacks_weights_is_an_error(folder_of, tmp_path):
 
     with pytest.raises(ValueError, match=r"lacks \d+ of the encoder's weights"):
         copy_backbone(tmp_path / "copy", tmp_path / "theirs")
+
+
+def test_a_weight_that_only_training_uses_may_lack_and_is_the_same_each_time(
+    folder_of, tmp_path
+):
+    folder = folder_of("wav2vec2-base")
+    model = transformers.AutoModel.from_pretrained(folder)
+    weights = {k: v for k, v in model.state_dict().items() if "masked_spec" not in k}
+    assert len(weights) < len(model.state_dict())
+    model.save_pretrained(tmp_path / "theirs", state_dict=weights)
+    transformers.AutoFeatureExtractor.from_pretrained(folder).save_pretrained(
+        tmp_path / "theirs"
+    )
+
+    for name in ("one", "other"):
+        copy_backbone(tmp_path / name, tmp_path / "theirs")
+
+    one, other = (tmp_path / name / "model.safetensors" for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_backbone_that_lost_weights_is_not_loaded(folder_of, tmp_path):
+    shutil.copytree(folder_of("hubert-base"), tmp_path / "tiny")
+    file = tmp_path / "tiny/model.safetensors"
+    weights = load_file(file)
+    del weights["encoder.layers.1.attention.q_proj.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+
+    with pytest.raises(ValueError, match=r"lacks 1 of the encoder's weights"):
+        load(tmp_path / "tiny")
 
 
 def test_a_folder_that_is_no_checkpoint_is_an_error(tmp_path):

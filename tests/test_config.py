@@ -674,7 +674,9 @@ def test_a_path_may_begin_in_the_home_folder(monkeypatch):
 
 
 def test_what_libraries_print_is_not_taken_for_a_problem(tmp_path, monkeypatch):
-    (tmp_path / "sitecustomize.py").write_text("print('- a new version is out')")
+    noise = "import atexit; print('- new'); atexit.register(print, '- old')"
+    (tmp_path / "sitecustomize.py").write_text(noise)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
 
     assert problems_found_apart(CONFIG, SCHEMA) == []

@@ -462,7 +462,7 @@ def test_a_run_is_built_again_with_the_weights_that_were_learned(
 
 
 def test_a_folder_without_a_backbone_says_how_to_fetch_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="fetch it with `snakemake"):
+    with pytest.raises(FileNotFoundError, match="have one of the config made"):
         FinetunePooled(1, 160, encoder=str(tmp_path))
 
 

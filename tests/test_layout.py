@@ -90,6 +90,12 @@ def test_parts_import_no_verb():
     assert {room for room in rooms if our_imports_of(room) & VERBS} == set()
 
 
+def test_only_a_face_imports_a_face():
+    rooms = set(map(room_of, modules())) - FACES - {"__init__"}
+
+    assert {room for room in rooms if our_imports_of(room) & FACES} == set()
+
+
 def test_nobody_imports_in_a_circle():
     graph = {room: our_imports_of(room) for room in map(room_of, modules())}
 

@@ -4,7 +4,6 @@ They go the way of every corpus, manifest, cache, embeddings, by the same verbs,
 folder for the time being. So what comes out is what the workflow makes of such audio.
 """
 
-import json
 import tempfile
 from collections.abc import Iterable
 from os.path import normpath
@@ -16,12 +15,14 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float64
 
+from unipool.audio import SAMPLE_RATE
 from unipool.calibration import Calibration, fit_calibration
-from unipool.checkpoint import read_checkpoint, stop_at_other_backbone
+from unipool.checkpoint import read_info, stop_at_other_backbone
 from unipool.device import pick_device
 from unipool.embed import embed
 from unipool.embeddings import Embeddings, read_embeddings
 from unipool.extract import extract
+from unipool.facts import read_facts
 from unipool.files import find_files, rows_of_files, stop_if_full
 from unipool.manifest import write_manifest
 from unipool.metrics import SortedTrials, eer, eer_threshold
@@ -107,18 +108,23 @@ def embed_files(
 
     Raises:
         FileNotFoundError: when there is no such run, backbone or audio.
+        TypeError: when one path is given in place of several.
         ValueError: when audio cannot be used, the run was trained on another backbone,
             or the disk has no room for the hidden states.
     """
     run, paths = Path(run), list(dict.fromkeys(find_files(files)))
-    info = read_checkpoint(run).info
+    info = read_info(run)
     encoder = _place_of(run).backbone if backbone is None else Path(backbone)
-    facts = _facts_of(encoder)
+    facts = read_facts(encoder)
     stop_at_other_backbone(run, info, encoder, facts)
     pick_device(device)  # what cannot be had is said before anything is done
     with tempfile.TemporaryDirectory(prefix="unipool-") as name:
         place = Path(name)
-        rows = rows_of_files(paths, memory=place / "recordings.csv")
+        rows = rows_of_files(
+            paths,
+            min_seconds=facts["min_samples"] / SAMPLE_RATE,
+            memory=place / "recordings.csv",
+        )
         stop_if_full(place, float(rows["seconds"].sum()), facts)
         split = SplitCache(
             manifest=place / "utterances.csv",
@@ -173,8 +179,11 @@ def verify_files(
             the mean embedding is taken.
         test: audio of which each file, as often as it is named, is compared with the
             enrolment.
-        backbone: as of ``embed_files``, like
-        device: this.
+        backbone: as of ``embed_files``.
+        device: alike.
+
+    Returns:
+        A score for each test file, and what the validation trials say of it.
 
     Reads: what ``embed_files`` does; the run's validation trials and their embeddings,
         where they are there.
@@ -203,7 +212,7 @@ def _scores_of(content: Embeddings, listed: TrialList) -> Float64[np.ndarray, " 
 
 def _reference_of(run: Path) -> Reference | None:
     """Score the validation trials of the run, where they are there."""
-    info = read_checkpoint(run).info
+    info = read_info(run)
     chosen_by = info.get("definition", {}).get("valid_trials")
     if not chosen_by:  # imported
         return None
@@ -240,15 +249,3 @@ def _place_of(run: Path) -> _Place:
         if backbone.is_dir():
             break
     return _Place(results, backbone)
-
-
-def _facts_of(backbone: Path) -> dict[str, Any]:
-    file = backbone / "backbone.json"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"{backbone}: no backbone.json, so no backbone; name the folder of the one"
-            " that the run was trained on (--backbone); `snakemake --cores 1"
-            " results/backbones/<name>/backbone.json` makes it"
-        )
-    facts: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return facts

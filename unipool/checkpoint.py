@@ -27,6 +27,9 @@ from torch import Tensor
 FORMAT = "unipool-checkpoint"
 VERSION = 1
 
+NEEDED = ("kind", "options", "num_layers", "layers", "hidden_size", "loss_heads")
+"""What model.json must hold, to be built and used."""
+
 
 class Checkpoint(NamedTuple):
     """A backend's weights, and what ``model.json`` says of it."""
@@ -61,12 +64,12 @@ def write_checkpoint(
     partial.replace(folder / "model.json")
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read a run's weights and description.
+def read_info(folder: Path) -> dict[str, Any]:
+    """Read the description of a run alone.
 
     Raises:
         FileNotFoundError: when the run has not been trained to its end.
-        ValueError: when the folder holds another format or version, or is damaged.
+        ValueError: when it is of another format or version, or damaged.
     """
     path = folder / "model.json"
     if not path.exists():
@@ -84,14 +87,28 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             f"{path}: format {found[0]} version {found[1]}, this unipool reads"
             f" {FORMAT} version {VERSION}; train the run again with this unipool"
         )
+    for name in NEEDED:
+        if name not in info:
+            raise _damaged(path, f"no {name}")
+    return info
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read a run's weights and description.
+
+    Raises:
+        FileNotFoundError: when the run has not been trained to its end.
+        ValueError: when it is of another format or version, or damaged.
+    """
+    info, weights = read_info(folder), folder / "model.safetensors"
     try:
-        return Checkpoint(load_file(folder / "model.safetensors"), info)
-    except SafetensorError as error:
-        raise _damaged(folder / "model.safetensors", error) from error
+        return Checkpoint(load_file(weights), info)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise _damaged(weights, error) from error
 
 
-def _damaged(file: Path, error: Exception) -> ValueError:
-    return ValueError(f"{file}: damaged ({error}); remove it, and train the run again")
+def _damaged(file: Path, what: Exception | str) -> ValueError:
+    return ValueError(f"{file}: damaged ({what}); remove it, and train the run again")
 
 
 def stop_at_other_backbone(
@@ -99,23 +116,41 @@ def stop_at_other_backbone(
 ) -> None:
     """Hold a backbone against the one that a run takes the hidden states of.
 
+    Older runs and imported ones do not say more of it than its layers and size. What
+    fine-tunes an encoder is held against the folder of that, too.
+
     Args:
         run: its folder.
-        info: its ``model.json``. Older runs and imported ones do not say more of the
-            backbone than its layers and size.
+        info: its ``model.json``.
         backbone: its folder.
         facts: its ``backbone.json``.
 
     Raises:
+        FileNotFoundError: when the folder of the encoder is not there.
         ValueError: when it is another one.
     """
     same = info.get("backbone_sha256", facts["sha256"]) == facts["sha256"]
     fits = set(info["layers"]) <= set(facts["layers"])
     if not (same and fits and info["hidden_size"] == facts["hidden_size"]):
-        raise ValueError(
-            f"{backbone}: not the backbone that the run {run} was trained on, but"
-            " another one or another state of it; embed with that one, or train again"
+        raise _other(run, backbone)
+    if "encoder_sha256" not in info:
+        return
+    described = Path(info["options"]["encoder"]) / "backbone.json"
+    if not described.exists():
+        raise FileNotFoundError(
+            f"{described}: not there, but the run {run} fine-tunes this encoder; work"
+            " in the folder of the project that it is of"
         )
+    facts = json.loads(described.read_text(encoding="utf-8"))
+    if facts["sha256"] != info["encoder_sha256"]:
+        raise _other(run, described.parent)
+
+
+def _other(run: Path, backbone: Path) -> ValueError:
+    return ValueError(
+        f"{backbone}: not the backbone that the run {run} was trained on, but another"
+        " one or another state of it; embed with that one, or train again"
+    )
 
 
 def is_of(folder: Path, identity: str) -> bool:
@@ -125,7 +160,7 @@ def is_of(folder: Path, identity: str) -> bool:
     in vain is believed to be absent for up to a minute, unless its folder is listed.
     """
     there = folder / "model.json" in folder.iterdir()
-    return there and read_checkpoint(folder).info.get("identity") == identity
+    return there and read_info(folder).get("identity") == identity
 
 
 def read_loss(folder: Path) -> dict[str, Tensor] | None:

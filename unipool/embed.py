@@ -47,22 +47,25 @@ def embed(
     stop_at_other_backbone(run, info, split.backbone, split.facts)
     where = pick_device(device)
     cache, rows = split.open(Memory(0, 0), where)
-    if (cache.layers, cache.hidden_size) != (info["layers"], info["hidden_size"]):
+    if cache.layers != info["layers"]:
         raise ValueError(
-            f"{split.folder}: hidden states of layers {cache.layers}, size"
-            f" {cache.hidden_size}; the run {run} was trained on layers"
-            f" {info['layers']}, size {info['hidden_size']}: embed with the backbone"
-            " that it was trained on"
+            f"{split.folder}: hidden states of layers {cache.layers}; the run {run} was"
+            f" trained on layers {info['layers']}: embed with these"
+        )
+    if info["kind"] not in BACKENDS:
+        raise ValueError(
+            f"{run}: a backend of kind {info['kind']!r}, which this unipool does not"
+            " have; use the one that trained it"
         )
     try:
         backend = BACKENDS[info["kind"]](
             cache.num_layers, cache.hidden_size, **info["options"]
         )
         backend.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (TypeError, RuntimeError) as error:
         raise ValueError(
-            f"{run}: model.safetensors is not of what model.json describes ({error});"
-            " remove both, and train the run again"
+            f"{run}: its weights are not of what model.json describes, or not as this"
+            f" unipool builds it ({error}); use the one that trained it, or train again"
         ) from error
     started = time.monotonic()
     vectors = embed_utterances(
@@ -83,14 +86,14 @@ def embed(
             num_heads=info["loss_heads"],
             info={
                 "costs": {
-                    "backend_parameters": info["backend_parameters"],
-                    "train_seconds": info["train_seconds"],
+                    "backend_parameters": info.get("backend_parameters"),
+                    "train_seconds": info.get("train_seconds"),
                     "train_memory_bytes": info.get("train_memory_bytes"),
                     "activation_bytes": info.get("activation_bytes"),
                     "embed_seconds": round(embed_seconds, 3),
                 },
-                "caches": info["caches"] | split.costs(cache),
-                "trained_with": info["versions"],
+                "caches": info.get("caches", {}) | split.costs(cache),
+                "trained_with": info.get("versions"),
                 "identity": info.get("identity"),
             },
             **_of_layers(

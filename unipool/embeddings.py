@@ -43,7 +43,7 @@ class Embeddings(NamedTuple):
         seconds: duration of each utterance.
         embeddings: one row for each utterance, not normalised.
         num_heads: vectors that an embedding is made of.
-        info: ``costs``, ``caches`` and ``trained_with``.
+        info: ``costs``, ``caches``, ``trained_with`` and ``identity``.
         layers: numbers of the encoder's layers that are weighed.
         layer_weights: of the part that is used last; they sum to 1.
         layer_weights_std: over utterances; 0 where weights do not depend on them.

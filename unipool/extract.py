@@ -1,6 +1,5 @@
 """Encode one part of a corpus and cache the hidden states."""
 
-import json
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ from unipool.cache import (
     write_receipt,
 )
 from unipool.device import pick_device
+from unipool.facts import read_facts
 from unipool.lock import only_writer
 from unipool.log import LoggedProgress
 from unipool.manifest import divide, read_manifest
@@ -81,7 +81,7 @@ def extract(
     torch.set_num_threads(num_threads)
     parts = divide(read_manifest(manifest), split=split, num_parts=num_parts)
     rows = view_of(view).rows(parts[part])
-    facts = json.loads((backbone / "backbone.json").read_text("utf-8"))
+    facts = read_facts(backbone)
     expected = fingerprint(backbone_sha256=facts["sha256"], view=view, rows=rows)
     store.parent.mkdir(parents=True, exist_ok=True)
     with only_writer(store.with_suffix(".lock"), wait=False):

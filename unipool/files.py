@@ -17,9 +17,6 @@ from unipool.recordings import inspect_recordings
 SPEAKER = "unknown"
 """Of each file, since a manifest names one."""
 
-MIN_SECONDS = 0.025
-"""Of audio: a frame of wav2vec 2.0."""
-
 
 def find_files(places: Iterable[str | Path]) -> list[str]:
     """Give the path of each file, in the order in which they are named.
@@ -29,6 +26,7 @@ def find_files(places: Iterable[str | Path]) -> list[str]:
 
     Raises:
         FileNotFoundError: when one of them is not there, or a folder without audio.
+        TypeError: when one path is given in place of several.
         ValueError: when none is named, or one by what cannot be written down.
     """
     if isinstance(places, str | Path):
@@ -40,8 +38,10 @@ def find_files(places: Iterable[str | Path]) -> list[str]:
             if not below:
                 raise FileNotFoundError(f"{path}: no audio in this folder")
             found += below
-        elif path.exists():
+        elif path.is_file():
             found.append(str(path))
+        elif path.exists():
+            raise ValueError(f"{path}: no file; what is piped cannot be read twice")
         else:
             raise FileNotFoundError(f"{path}: no such file")
     if not found:
@@ -60,12 +60,18 @@ def _can_be_written(path: str) -> bool:
         return False
 
 
-def rows_of_files(paths: list[str], *, memory: Path) -> pd.DataFrame:
+def rows_of_files(
+    paths: list[str], *, min_seconds: float, memory: Path
+) -> pd.DataFrame:
     """Look at each file; make rows of a manifest, the path for the utterance.
 
     Args:
         paths: of the files.
+        min_seconds: of audio, that is one frame of the backbone.
         memory: CSV that remembers what was found out about each.
+
+    Returns:
+        utterance, path, seconds, speaker, split.
 
     Raises:
         ValueError: when some cannot be used, with the first ten and why.
@@ -74,7 +80,7 @@ def rows_of_files(paths: list[str], *, memory: Path) -> pd.DataFrame:
         paths, check="decode", memory=memory, num_workers=os.cpu_count() or 1
     )
     rows = pd.DataFrame({"utterance": paths, "path": paths})
-    rows = with_durations(rows, found, min_seconds=MIN_SECONDS)
+    rows = with_durations(rows, found, min_seconds=min_seconds)
     stop_at(
         [reason for reason in rows["reason"] if reason],
         "files cannot be used; mend them, or leave them out",

@@ -90,6 +90,7 @@ def import_published(checkpoint: Path, folder: Path) -> dict[str, Any]:
         "versions": versions(),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "history.csv").unlink(missing_ok=True)  # a read-only one
     (folder / "history.csv").write_text(",".join(HISTORY) + "\n", encoding="utf-8")
     write_checkpoint(folder, backend.state_dict(), info)
     for name in ("model.safetensors", "model.json", "history.csv"):

@@ -1,6 +1,5 @@
 """Reckon what the cache of a grid will take, before a byte of it is written."""
 
-import json
 import logging
 import shutil
 import time
@@ -15,6 +14,7 @@ from unipool.audio import SAMPLE_RATE
 from unipool.backbone import Backbone, load_backbone
 from unipool.cache import DTYPES, is_there
 from unipool.device import pick_device
+from unipool.facts import read_facts
 from unipool.manifest import divide, read_manifest
 from unipool.pieces import num_samples_of
 from unipool.views import view_of
@@ -75,7 +75,7 @@ def plan(
     torch.set_num_threads(num_threads)
     rows = []
     for backbone in sorted({planned.backbone for planned in sets}):
-        facts = json.loads((backbone / "backbone.json").read_text("utf-8"))
+        facts = read_facts(backbone)
         encoder = load_backbone(backbone, pick_device(device))
         speed = _measure_speed(encoder, max_batch_seconds)
         for planned in sets:

@@ -31,6 +31,7 @@ from unipool.checkpoint import (
 )
 from unipool.device import forget_peak_memory, peak_memory_bytes
 from unipool.distributed import ALONE, World
+from unipool.facts import read_facts
 from unipool.provenance import versions
 from unipool.rounds import train_in_rounds
 from unipool.splits import TrainingData
@@ -155,6 +156,7 @@ def _write(
             "layers": data.cache.layers,
             "hidden_size": data.cache.hidden_size,
             "backbone_sha256": data.backbone_sha256,
+            **_of_encoder(run),
             "loss_heads": trainee.loss.num_heads,
             "seed": run.seed,
             "identity": identity,
@@ -168,6 +170,13 @@ def _write(
         loss=trainee.best_loss,
     )
     remove_state(run.folder)
+
+
+def _of_encoder(run: Run) -> dict[str, str]:
+    """Say which encoder the run fine-tunes, if it does."""
+    if "encoder" not in run.options:
+        return {}
+    return {"encoder_sha256": read_facts(Path(run.options["encoder"]))["sha256"]}
 
 
 def _identity(run: Run, cache: Cache, begun: Start | None) -> str:

@@ -1,6 +1,5 @@
 """The hidden states of splits: where they are, what they must be of."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import torch
 from jaxtyping import Int64
 
 from unipool.cache import Cache, PartSet, open_cache
+from unipool.facts import read_facts
 from unipool.manifest import divide, read_manifest
 from unipool.trials import TrialList, read_trial_list
 from unipool.views import view_of
@@ -58,8 +58,7 @@ class SplitCache(NamedTuple):
     @property
     def facts(self) -> dict[str, Any]:
         """What ``backbone.json`` says now."""
-        text = (self.backbone / "backbone.json").read_text("utf-8")
-        return dict(json.loads(text))
+        return read_facts(self.backbone)
 
     def open(self, memory: Memory, device: torch.device) -> tuple[Cache, pd.DataFrame]:
         """Open the cache, and give its rows, as the views made them of the manifest's.

@@ -27,7 +27,7 @@ ALWAYS = {"scorings": ["cosine"]}
 """What is there without a definition."""
 
 ANSWER = b"\n--- problems\n"
-"""Before what the process that looks for problems has found."""
+"""Before and behind what the process that looks for problems has found."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -55,7 +55,7 @@ def problems_found_apart(config: dict[str, Any], schema: Path) -> list[str]:
     )
     if found.returncode:
         raise RuntimeError(found.stderr.decode(errors="replace"))
-    answer = found.stdout.rpartition(ANSWER)[2]  # what it imports may print, too
+    _, answer, _ = found.stdout.split(ANSWER)  # what it imports may print, too
     problems: list[str] = yaml.safe_load(answer)
     return problems
 
@@ -227,5 +227,7 @@ def _below(where: str, key: Any) -> str:
 
 if __name__ == "__main__":
     said = problems_of(yaml.safe_load(sys.stdin.buffer), Path(sys.argv[1]))
+    sys.stdout.flush()
     sys.stdout.buffer.write(ANSWER)
     yaml.dump(said, sys.stdout.buffer, encoding="utf-8", allow_unicode=True)
+    sys.stdout.buffer.write(ANSWER)

@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig
 
 from unipool.audio import SAMPLE_RATE, Waveform
 from unipool.backbone.inputs import inputs_of
 from unipool.backbone.interface import Backbone, Window
 from unipool.backbone.padding import Padding
+from unipool.backbone.source import load_model
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Largest difference to encoding alone, relative to the largest state of the layer."""
@@ -56,15 +57,7 @@ class Encoder(Backbone):
         attention = (
             {"attn_implementation": "eager"} if "wavlm" in config.model_type else {}
         )
-        model, report = AutoModel.from_pretrained(
-            folder, dtype=dtype, output_loading_info=True, **attention
-        )
-        if report["missing_keys"]:
-            raise ValueError(
-                f"{folder}: {len(report['missing_keys'])} of the encoder's weights are"
-                " missing, so they are not those of this folder; remove it and have it"
-                " made again"
-            )
+        model = load_model(folder, dtype, **attention)
         self._model = model.get_encoder() if config.is_encoder_decoder else model
         self._model.eval().requires_grad_(requires_grad=False).to(device)
         self._padding = Padding(self._model)

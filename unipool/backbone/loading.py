@@ -1,6 +1,5 @@
 """The backbone that a folder's backbone.json describes."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from unipool.backbone.encoder import Encoder
 from unipool.backbone.features import Features, FramedWaveform
 from unipool.backbone.interface import Backbone
 from unipool.backbone.spectral import LogMel, Mfcc
+from unipool.facts import read_facts
 
 FEATURES: dict[str, type[Features]] = {
     "log-mel": LogMel,
@@ -20,7 +20,7 @@ FEATURES: dict[str, type[Features]] = {
 
 def load_backbone(folder: Path, device: torch.device) -> Backbone:
     """Load what ``fetch_backbone`` made, with the settings that it noted."""
-    facts = json.loads((folder / "backbone.json").read_text("utf-8"))
+    facts = read_facts(folder)
     if "features" in facts:
         return FEATURES[facts["features"]](device, **facts["options"])
     return Encoder(

@@ -7,6 +7,7 @@ from typing import Any
 import huggingface_hub
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from unipool.audio import SAMPLE_RATE
@@ -116,19 +117,18 @@ def copy_backbone(folder: Path, source: Path) -> None:
         ValueError: when it holds no encoder, or not all of its weights.
     """
     try:
-        model, report = AutoModel.from_pretrained(
-            source, dtype="auto", output_loading_info=True
-        )
+        with torch.random.fork_rng():  # what is missing is the same each time
+            torch.manual_seed(0)
+            model, report = AutoModel.from_pretrained(
+                source, dtype="auto", output_loading_info=True
+            )
         extractor = AutoFeatureExtractor.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{source}: not a Hugging Face folder of an encoder ({_first_line(error)});"
             " it needs config.json, model.safetensors, preprocessor_config.json"
         ) from error
-    missing = [
-        name for name in report["missing_keys"] if not name.endswith(UNUSED_WEIGHTS)
-    ]
-    if missing:
+    if missing := _missing(report):
         raise ValueError(
             f"{source}: the checkpoint lacks {len(missing)} of the encoder's weights,"
             f" {missing[0]} the first; they would be random. Use a checkpoint of"
@@ -136,6 +136,35 @@ def copy_backbone(folder: Path, source: Path) -> None:
         )
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
+
+
+def load_model(folder: Path, dtype: torch.dtype, **options: Any) -> Any:
+    """Load the model of a project's folder, all of its weights from there.
+
+    Raises:
+        ValueError: when weights are missing, or the file of them is damaged.
+    """
+    try:
+        model, report = AutoModel.from_pretrained(
+            folder, dtype=dtype, output_loading_info=True, **options
+        )
+    except SafetensorError as error:
+        raise ValueError(
+            f"{folder}: model.safetensors is damaged ({error}); remove the folder, and"
+            " have it made again"
+        ) from error
+    if missing := _missing(report):
+        raise ValueError(
+            f"{folder}: model.safetensors lacks {len(missing)} of the encoder's"
+            f" weights, {missing[0]} the first; remove the folder, and have it made"
+            " again"
+        )
+    return model
+
+
+def _missing(report: dict[str, Any]) -> list[str]:
+    names = sorted(report["missing_keys"])
+    return [name for name in names if not name.endswith(UNUSED_WEIGHTS)]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """An encoder whose weights change, in the two halves that backends put together."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -11,11 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig
 
 from unipool.backbone.inputs import Samples, inputs_of
 from unipool.backbone.lora import add_lora
 from unipool.backbone.padding import Padding
+from unipool.backbone.source import load_model
+from unipool.facts import read_facts
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm")
 """Model types of transformers, all made of the same parts under the same names."""
@@ -58,7 +59,7 @@ class TrainableEncoder(nn.Module):
         attention = (
             {"attn_implementation": "eager"} if config.model_type == "wavlm" else {}
         )
-        model = AutoModel.from_pretrained(folder, dtype=torch.float32, **attention)
+        model = load_model(folder, torch.float32, **attention)
         self.hidden_size: int = config.hidden_size
         self.mask_vector = _take_mask_vector(model, config)
         _cut(model, config, blocks, folder)
@@ -203,13 +204,7 @@ class TrainableEncoder(nn.Module):
 
 def _described(folder: Path) -> tuple[Any, str]:
     """Give an encoder's config, and when its samples are normalised."""
-    described = folder / "backbone.json"
-    if not described.exists():
-        raise FileNotFoundError(
-            f"{folder}: no backbone.json, so no encoder to fine-tune; fetch it with"
-            f" `snakemake --cores all {described}`"
-        )
-    facts = json.loads(described.read_text("utf-8"))
+    facts = read_facts(folder)
     if "features" in facts:
         raise ValueError(
             f"{folder}: {facts['features']} has no weights to fine-tune; name an"

@@ -137,8 +137,9 @@ def _verify(options: argparse.Namespace) -> int:
     if reference is None:
         warn(
             "no decision: for one, the validation trials of the run must be there, and"
-            " their embeddings by the run as it is now; scoring a run of the project"
-            " makes both, see docs/applying.md"
+            " their embeddings by the run as it is now; for a run of the project,"
+            " `snakemake --cores all <run>/metrics/<trials>.json --forcerun embed`"
+            " makes them, from the cache"
         )
     else:
         say(
