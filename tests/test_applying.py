@@ -422,5 +422,4 @@ def test_what_a_person_imports_is_imported_when_it_is_used():
     assert said.strip() == "False"
     assert unipool.embed_files is embed_files
     assert unipool.verify_files is verify_files
-    with pytest.raises(AttributeError, match="no attribute 'embed_file'"):
-        unipool.embed_file  # noqa: B018
+    assert not hasattr(unipool, "embed_file")
