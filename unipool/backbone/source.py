@@ -117,11 +117,9 @@ def copy_backbone(folder: Path, source: Path) -> None:
         ValueError: when it holds no encoder, or not all of its weights.
     """
     try:
-        with torch.random.fork_rng():  # what is missing is the same each time
-            torch.manual_seed(0)
-            model, report = AutoModel.from_pretrained(
-                source, dtype="auto", output_loading_info=True
-            )
+        model, report = AutoModel.from_pretrained(
+            source, dtype="auto", output_loading_info=True
+        )
         extractor = AutoFeatureExtractor.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -134,6 +132,10 @@ def copy_backbone(folder: Path, source: Path) -> None:
             f" {missing[0]} the first; they would be random. Use a checkpoint of"
             f" {type(model).__name__}"
         )
+    with torch.random.fork_rng():  # the same each time, on every version
+        torch.manual_seed(0)
+        for name in sorted(report["missing_keys"]):
+            torch.nn.init.uniform_(model.get_parameter(name))
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
 
