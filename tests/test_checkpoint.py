@@ -17,7 +17,9 @@ WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3).T, "n": torch.tensor(3)}
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    write_checkpoint(tmp_path / "rün 1", WEIGHTS, {"kind": "x", "options": {"k": 1}})
+    info = {"kind": "x", "options": {"k": 1}, "loss_heads": 1}
+    info |= {"num_layers": 2, "layers": [0, 1], "hidden_size": 3}
+    write_checkpoint(tmp_path / "rün 1", WEIGHTS, info)
 
     weights, info = read_checkpoint(tmp_path / "rün 1")
 

@@ -124,6 +124,6 @@ def test_weights_of_another_backbones_size_are_refused(cached, run, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(info | {"layers": [0, 1]}), "utf-8")
 
     with pytest.raises(
-        ValueError, match=r"of layers \[0, 1, 2\], .* on layers \[0, 1\]"
+        ValueError, match=r"of layers \[0, 1, 2\]; .* on layers \[0, 1\]"
     ):
         embed_test(cached, tmp_path, tmp_path / "e.h5")

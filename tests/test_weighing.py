@@ -149,6 +149,7 @@ def write_run(folder, kind, change, **options):
     info = {
         "kind": kind,
         "options": {"embedding_size": 8, **options},
+        "num_layers": 3,
         "layers": [0, 1, 2],
         "hidden_size": 16,
         "loss_heads": 1,
