@@ -190,6 +190,7 @@ def verify_files(
 
     Raises:
         FileNotFoundError: as ``embed_files``.
+        TypeError: alike.
         ValueError: alike; or when the validation trials are damaged.
     """
     known, tested = list(dict.fromkeys(find_files(enrolment))), find_files(test)

@@ -12,7 +12,7 @@ from unipool.cache import DTYPES
 from unipool.corpora.faults import stop_at
 from unipool.corpora.listing import find_audio
 from unipool.durations import with_durations
-from unipool.recordings import inspect_recordings
+from unipool.recordings import inspect_recordings, is_utf8
 
 SPEAKER = "unknown"
 """Of each file, since a manifest names one."""
@@ -47,17 +47,10 @@ def find_files(places: Iterable[str | Path]) -> list[str]:
     if not found:
         raise ValueError("no audio is named; name a file or a folder of audio")
     stop_at(
-        [ascii(path) for path in found if not _can_be_written(path)],
+        [ascii(path) for path in found if "\r" in path or not is_utf8(path)],
         "names of files are not UTF-8 or hold a carriage return; rename them",
     )
     return found
-
-
-def _can_be_written(path: str) -> bool:
-    try:
-        return "\r" not in path and bool(path.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def rows_of_files(

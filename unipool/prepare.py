@@ -14,7 +14,7 @@ from unipool.division import divide, read_split, speakers_with_little
 from unipool.download import verify
 from unipool.durations import with_durations
 from unipool.manifest import SPLITS, write_manifest
-from unipool.recordings import Check, copies_among, inspect_recordings
+from unipool.recordings import Check, copies_among, inspect_recordings, is_utf8
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def _structural_faults(rows: pd.DataFrame, gone: set[str]) -> list[str]:
             for row in blank.itertuples()
         ]
         faults += _spelt_twice(rows, column)
-    nameless = rows[[not _is_utf8(path) for path in rows["path"]]]
+    nameless = rows[[not is_utf8(path) for path in rows["path"]]]
     faults += [
         f"{row.path!r}: the name of the file is not UTF-8; rename it"
         for row in nameless.itertuples()
@@ -197,13 +197,6 @@ def _spelt_twice(rows: pd.DataFrame, column: str) -> list[str]:
         f" {text!a}); choose one"
         for text in alike
     ]
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        return text.isascii() or bool(text.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def _tell_incomplete(faults: list[str], incomplete: str) -> None:

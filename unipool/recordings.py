@@ -159,6 +159,14 @@ def _inspect(path: str, size: int, modified: int, check: Check) -> Recording:
     )
 
 
+def is_utf8(path: str) -> bool:
+    """Say whether the name of a file can be written into a table."""
+    try:
+        return path.isascii() or bool(path.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def copies_among(recordings: pd.DataFrame) -> pd.DataFrame:
     """Find files of the same bytes.
 
