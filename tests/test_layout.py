@@ -16,7 +16,7 @@ PACKAGE = ROOT / "unipool"
 NOUNS = {"manifest", "trials", "cache", "checkpoint", "embeddings"}
 VERBS = {
     *("prepare", "pairing", "fetch", "plan", "extract"),
-    *("train", "embed", "score", "fuse"),
+    *("train", "embed", "score", "score_pairs", "fuse"),
     *("probe", "mapping", "tabulate", "report"),
 }
 FACES = {"cli", "applying"}

@@ -125,7 +125,11 @@ class CropSampler:
                 spare = batch.hidden_states
 
     def _rows(self, step: int) -> Int64[np.ndarray, " B"]:
-        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        return self._in_turn(step, self.batch_size)
+
+    def _in_turn(self, step: int, count: int) -> Int64[np.ndarray, " B"]:
+        """Give the utterances of a step that takes so many."""
+        positions = np.arange(step * count, (step + 1) * count)
         epochs, within = np.divmod(positions, len(self.labels))
         return np.concatenate(
             [
@@ -165,19 +169,34 @@ def padded_batches(
         max_frames: of a batch, its padding included; a longer utterance goes alone.
         world: the processes, of which this one is given its part of the batches.
     """
-    by_length = np.argsort(cache.num_frames, kind="stable")
+    for rows in alike_in_length(cache.num_frames, max_frames, world):
+        yield pad(cache, rows)
+
+
+def alike_in_length(
+    lengths: Int64[np.ndarray, " N"], max_frames: int, world: World = ALONE
+) -> Iterator[Int64[np.ndarray, " B"]]:
+    """Give every place once, those of similar length together.
+
+    Args:
+        lengths: in frames, of what is at each place.
+        max_frames: of those together, the padding included; a longer one goes alone.
+        world: the processes, of which this one is given its part.
+    """
+    by_length = np.argsort(lengths, kind="stable")
     start, turn = 0, 0
     for stop in range(1, len(by_length) + 1):
         beyond = stop == len(by_length) or (
-            cache.num_frames[by_length[stop]] * (stop + 1 - start) > max_frames
+            lengths[by_length[stop]] * (stop + 1 - start) > max_frames
         )
         if beyond:
             if turn == world.rank:
-                yield _pad(cache, by_length[start:stop])
+                yield by_length[start:stop]
             start, turn = stop, (turn + 1) % world.size
 
 
-def _pad(cache: Cache, rows: Int64[np.ndarray, " B"]) -> PaddedBatch:
+def pad(cache: Cache, rows: Int64[np.ndarray, " B"]) -> PaddedBatch:
+    """Read utterances whole."""
     lengths = cache.num_frames[rows]
     longest = int(lengths.max())
     mask = torch.arange(longest) < torch.from_numpy(lengths)[:, None]

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from unipool.backends import BACKENDS
+from unipool.backends import PAIRWISE
 from unipool.backends.layer_weights import HasEncoder
 from unipool.batches import embed_utterances
-from unipool.checkpoint import read_checkpoint, stop_at_other_backbone
 from unipool.device import pick_device
 from unipool.embeddings import Embeddings, write_embeddings
-from unipool.splits import Memory, SplitCache
+from unipool.splits import SplitCache
+from unipool.trained import open_run
 from unipool.weighing import LayerWeights, weigh_layers
 
 
@@ -43,33 +43,16 @@ def embed(
             checkpoint.
     """
     torch.set_num_threads(num_threads)
-    weights, info = read_checkpoint(run)
-    stop_at_other_backbone(run, info, split.backbone, split.facts)
     where = pick_device(device)
-    cache, rows = split.open(Memory(0, 0), where)
-    if cache.layers != info["layers"]:
+    backend, info, cache, rows = opened = open_run(run, split, where)
+    if info["kind"] in PAIRWISE:
         raise ValueError(
-            f"{split.folder}: hidden states of layers {cache.layers}; the run {run} was"
-            f" trained on layers {info['layers']}: embed with these"
+            f"{run}: a {info['kind']} compares utterances two by two and has no"
+            " embeddings; its trials are scored by the rule `score_pairs`"
         )
-    if info["kind"] not in BACKENDS:
-        raise ValueError(
-            f"{run}: a backend of kind {info['kind']!r}, which this unipool does not"
-            " have; use the one that trained it"
-        )
-    try:
-        backend = BACKENDS[info["kind"]](
-            cache.num_layers, cache.hidden_size, **info["options"]
-        )
-        backend.load_state_dict(weights)
-    except (TypeError, RuntimeError) as error:
-        raise ValueError(
-            f"{run}: its weights are not of what model.json describes, or not as this"
-            f" unipool builds it ({error}); use the one that trained it, or train again"
-        ) from error
     started = time.monotonic()
     vectors = embed_utterances(
-        backend.to(where),
+        backend,
         cache,
         max_frames=int(embed_batch_seconds / cache.frame_shift),
         device=where,
@@ -85,13 +68,7 @@ def embed(
             vectors,
             num_heads=info["loss_heads"],
             info={
-                "costs": {
-                    "backend_parameters": info.get("backend_parameters"),
-                    "train_seconds": info.get("train_seconds"),
-                    "train_memory_bytes": info.get("train_memory_bytes"),
-                    "activation_bytes": info.get("activation_bytes"),
-                    "embed_seconds": round(embed_seconds, 3),
-                },
+                "costs": opened.costs | {"embed_seconds": round(embed_seconds, 3)},
                 "caches": info.get("caches", {}) | split.costs(cache),
                 "trained_with": info.get("versions"),
                 "identity": info.get("identity"),

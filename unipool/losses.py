@@ -1,4 +1,4 @@
-"""Losses that make embeddings of one speaker alike and of two speakers apart."""
+"""Losses that bring what is of one speaker together and keep two speakers apart."""
 
 import math
 
@@ -9,7 +9,21 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 
-class AAMSoftmax(nn.Module):
+class Loss(nn.Module):
+    """What all losses have.
+
+    Attributes:
+        of_pairs: whether it is of pairs of utterances, not of embeddings.
+        num_heads: parts of an embedding.
+        margin_share: of the margin, what applies now; a training may let it rise.
+    """
+
+    of_pairs = False
+    num_heads = 1
+    margin_share = 1.0
+
+
+class AAMSoftmax(Loss):
     """Additive angular margin softmax.
 
     The cosine to the speaker's own weight vector is that of an angle larger by the
@@ -23,9 +37,6 @@ class AAMSoftmax(nn.Module):
         margin: in radians.
         scale: of the logits.
         num_heads: parts of the embedding.
-
-    Attributes:
-        margin_share: of the margin, what applies now; a training may let it rise.
 
     Source: Deng et al., "ArcFace: Additive angular margin loss for deep face
     recognition", CVPR 2019; the heads are of the published code of UniPool.
@@ -58,7 +69,6 @@ class AAMSoftmax(nn.Module):
                 " above 0"
             )
         self.margin, self.scale, self.num_heads = margin, scale, num_heads
-        self.margin_share = 1.0
         self.weight = nn.Parameter(
             torch.empty(
                 self.weight_sets * num_heads, embedding_size // num_heads, num_speakers
@@ -214,9 +224,31 @@ class Softmax(AAMSoftmax):
         return cross_entropy(logits, labels)
 
 
-LOSSES: dict[str, type[AAMSoftmax]] = {
+class BinaryCrossEntropy(Loss):
+    """Cross-entropy of whether two utterances are of one speaker.
+
+    Source: Vaessen and van Leeuwen, "Fine-tuning wav2vec2 for speaker recognition",
+    ICASSP 2022.
+    """
+
+    of_pairs = True
+
+    def __init__(self, embedding_size: int, num_speakers: int) -> None:
+        super().__init__()
+
+    def forward(
+        self, log_odds: Float[Tensor, "P 1"], labels: Int64[Tensor, " B"]
+    ) -> Float[Tensor, ""]:
+        """Give the mean over pairs, whose two labels are one after the other."""
+        same = (labels[0::2] == labels[1::2]).to(log_odds.dtype)
+        loss = nn.functional.binary_cross_entropy_with_logits
+        return loss(log_odds.squeeze(1), same)
+
+
+LOSSES: dict[str, type[Loss]] = {
     "aam-softmax": AAMSoftmax,
     "am-softmax": AMSoftmax,
     "subcenter-aam-softmax": SubcenterAAMSoftmax,
     "softmax": Softmax,
+    "binary-cross-entropy": BinaryCrossEntropy,
 }

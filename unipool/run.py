@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from unipool.backends import BACKENDS
+from unipool.backends import BACKENDS, PAIRWISE
 from unipool.batches import CropSampler
 from unipool.cache import Cache
 from unipool.checkpoint import (
@@ -32,6 +32,7 @@ from unipool.checkpoint import (
 from unipool.device import forget_peak_memory, peak_memory_bytes
 from unipool.distributed import ALONE, World
 from unipool.facts import read_facts
+from unipool.pairwise import PairSampler
 from unipool.provenance import versions
 from unipool.rounds import train_in_rounds
 from unipool.splits import TrainingData
@@ -48,7 +49,7 @@ class Run(NamedTuple):
 
     Args:
         folder: of the checkpoint.
-        kind: of the backend, a name in ``BACKENDS``.
+        kind: of the backend, a name in ``BACKENDS`` or ``PAIRWISE``.
         options: keyword arguments of that backend.
         training: steps, learning rate and so on.
         seed: of initial weights, crops and dropout.
@@ -61,6 +62,11 @@ class Run(NamedTuple):
     training: Training
     seed: int
     definition: dict[str, Any]
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether it compares utterances two by two, and gives no embeddings."""
+        return self.kind in PAIRWISE
 
     @classmethod
     def of(cls, folder: Path, definition: dict[str, Any], seed: int) -> "Run":
@@ -99,7 +105,7 @@ def train_one(
     forget_peak_memory(device)
     run.folder.mkdir(parents=True, exist_ok=True)
     training, cache = run.training, data.cache
-    sampler = CropSampler(
+    sampler = (PairSampler if run.pairwise else CropSampler)(
         cache,
         data.labels,
         batch_size=training.batch_size,
@@ -108,7 +114,8 @@ def train_one(
         world=world,
     )
     torch.manual_seed(run.seed)
-    backend = BACKENDS[run.kind](cache.num_layers, cache.hidden_size, **run.options)
+    kinds = BACKENDS | PAIRWISE
+    backend = kinds[run.kind](cache.num_layers, cache.hidden_size, **run.options)
     loss = training.make_loss(_embedding_size(backend), data.num_speakers)
     begun = None
     if start is not None:
@@ -121,6 +128,7 @@ def train_one(
         data.valid_trials,
         max_frames=int(embed_batch_seconds / data.valid_cache.frame_shift),
         num_heads=trainee.loss.num_heads,
+        pairwise=run.pairwise,
         world=world,
     )
     identity = _identity(run, cache, begun)

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from unipool.activations import kept_by
 from unipool.batches import CropBatch
 from unipool.distributed import ALONE, World
-from unipool.losses import AAMSoftmax
+from unipool.losses import Loss
 from unipool.training import Training
 
 STATEFUL = ("backend", "loss", "optimizer", "schedule")
@@ -35,17 +35,15 @@ class Staged(Protocol):
 
 
 class Learner(nn.Module):
-    """What gives a batch its loss: a backend, and the loss of its embeddings.
+    """What gives a batch its loss: a backend, and the loss of what it gives.
 
     Args:
         backend: takes hidden states and mask.
-        loss: takes its embeddings and labels.
+        loss: takes its embeddings, or what it says of pairs, and labels.
         training: the settings.
     """
 
-    def __init__(
-        self, backend: nn.Module, loss: AAMSoftmax, training: Training
-    ) -> None:
+    def __init__(self, backend: nn.Module, loss: Loss, training: Training) -> None:
         super().__init__()
         self.backend, self.loss = backend, loss
         self.maskings = training.maskings()
@@ -61,8 +59,8 @@ class Learner(nn.Module):
         for hide in self.maskings:
             states, mask = hide(states, mask)
         with torch.autocast(states.device.type, torch.bfloat16, enabled=self.reduced):
-            embeddings = self.backend(states, mask)
-        return self.loss(embeddings.float(), labels)
+            given = self.backend(states, mask)
+        return self.loss(given.float(), labels)
 
 
 class Trainee:
@@ -94,7 +92,7 @@ class Trainee:
     def __init__(
         self,
         backend: nn.Module,
-        loss: AAMSoftmax,
+        loss: Loss,
         training: Training,
         *,
         seed: int,

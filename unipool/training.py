@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from unipool.losses import LOSSES, AAMSoftmax
+from unipool.losses import LOSSES, Loss
 from unipool.masking import MASKINGS, Masked
 from unipool.optimizers import OPTIMIZERS
 from unipool.schedules import SCHEDULES
@@ -93,7 +93,7 @@ class Training:
             self.make_loss(self.loss_options.get("num_heads", 1), num_speakers=2)
         self.maskings()
 
-    def make_loss(self, embedding_size: int, num_speakers: int) -> AAMSoftmax:
+    def make_loss(self, embedding_size: int, num_speakers: int) -> Loss:
         """Build the loss.
 
         Raises:

@@ -35,14 +35,14 @@ OF_ENCODERS = ("normalize", "dtype", "window_seconds", "overlap_seconds")
 def wrong_options(config: dict[str, Any]) -> Iterator[str]:
     """List what does not fit, each with the key it is about."""
     # Here, not above: torch takes seconds to import, and only planning needs this.
-    from unipool.backends import BACKENDS
+    from unipool.backends import BACKENDS, PAIRWISE
     from unipool.corpora import CORPORA
     from unipool.scoring import SCORINGS
     from unipool.training import Training
 
     for section, kinds in (
         ("corpora", CORPORA),
-        ("backends", BACKENDS),
+        ("backends", BACKENDS | PAIRWISE),
         ("scorings", SCORINGS),
     ):
         for name, entry in config.get(section, {}).items():
@@ -72,12 +72,7 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
         if entry["train"] not in ({}, backends.get(entry.get("start"), {}).get("train"))
     }
     for name, entry in backends.items():
-        size = (config["train"] | entry["train"]).get("batch_size")
-        if isinstance(size, int) and size % entry["processes"]:
-            yield (
-                f"backends.{name}.processes: {entry['processes']} cannot share a batch"
-                f" of {size}; make train.batch_size a multiple of it"
-            )
+        yield from _unfit_batch(f"backends.{name}", entry, config["train"])
     for where, training in trainings.items():
         problems = [*_fit(where, training, Training)]
         problems = problems or [*_fit_named(where, training)]
@@ -87,6 +82,47 @@ def wrong_options(config: dict[str, Any]) -> Iterator[str]:
                 Training(**training)
             except ValueError as error:
                 yield f"{where}.{error}"
+    for name, entry in backends.items():
+        yield from _unfit_loss(f"backends.{name}", entry, config["train"])
+
+
+def _unfit_batch(
+    where: str, entry: dict[str, Any], train: dict[str, Any]
+) -> Iterator[str]:
+    """Hold the size of a batch against what it is divided into."""
+    from unipool.backends import PAIRWISE
+
+    size, processes = (train | entry["train"]).get("batch_size"), entry["processes"]
+    if not isinstance(size, int):
+        return
+    if size % processes:
+        yield (
+            f"{where}.processes: {processes} cannot share a batch of {size}; make"
+            " train.batch_size a multiple of it"
+        )
+    elif entry["kind"] in PAIRWISE and size % (2 * processes):
+        yield (
+            f"{where}.train.batch_size: is {size}, which is not whole pairs of crops"
+            f" for each process; make it a multiple of {2 * processes}"
+        )
+
+
+def _unfit_loss(
+    where: str, entry: dict[str, Any], train: dict[str, Any]
+) -> Iterator[str]:
+    """Hold a loss against what a backend gives."""
+    from unipool.backends import PAIRWISE
+    from unipool.losses import LOSSES
+
+    loss, kind = (train | entry["train"])["loss"], entry["kind"]
+    if loss not in LOSSES or LOSSES[loss].of_pairs == (kind in PAIRWISE):
+        return
+    fit = [name for name, one in LOSSES.items() if one.of_pairs == (kind in PAIRWISE)]
+    of = "pairs of utterances" if LOSSES[loss].of_pairs else "embeddings"
+    yield (
+        f"{where}.train.loss: {loss!r} is of {of}, which {kind!r} does not give; known"
+        f" are: {', '.join(fit)}"
+    )
 
 
 def _fit_inner(where: str, options: dict[str, Any]) -> Iterator[str]:

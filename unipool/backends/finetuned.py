@@ -11,6 +11,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from unipool.backends.layer_pooling import index_of_layer
 from unipool.backends.padding import mask_or_none, mean_over_frames
@@ -178,3 +179,61 @@ class FinetuneCls(Finetuned):
         for later in range(1, min(self.mask_frames, len(places))):
             hidden[:, later:] |= begins[:, :-later]
         return hidden
+
+
+class FinetunePairs(Finetuned):
+    """The log odds that two utterances are of one speaker, from one pass over both.
+
+    A vector of ones, the frames of the first, one of minus ones, the frames of the
+    second and one of minus ones again enter the transformer; a linear map of its output
+    at the first place is what is asked for. There are no embeddings, and the order of
+    the two counts.
+
+    Args:
+        num_layers: hidden states of the backbone.
+        hidden_size: samples in a frame; any number.
+        encoder: folder of the encoder.
+        freeze_cnn: do not train the convolutions on the samples.
+        layer: of the backbone, where it has several; -1 is the last.
+
+    Raises:
+        FileNotFoundError: when there is no such folder.
+        ValueError: when it is no encoder to fine-tune, or a number has no meaning.
+
+    Source: Vaessen and van Leeuwen, "Fine-tuning wav2vec2 for speaker recognition",
+    ICASSP 2022, as in its published code.
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        hidden_size: int,
+        *,
+        encoder: str,
+        freeze_cnn: bool = True,
+        layer: int = -1,
+    ) -> None:
+        super().__init__(num_layers, encoder=encoder, blocks=None, layer=layer)
+        self.output = nn.Linear(self.embedding_size, 1)
+        self.embedding_size = 1
+        if freeze_cnn:
+            self.encoder.freeze_convolutions()
+
+    def forward(
+        self, hidden_states: Float[Tensor, "B L T D"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B//2 1"]:
+        """Compare utterances, of which the two of a pair follow each other."""
+        frames, real = self.project(hidden_states, mask)
+        counts = real.sum(dim=1).tolist()
+        begin = frames.new_ones(1, frames.shape[2])
+        joined = [
+            torch.cat([begin, first[:n], -begin, second[:m], -begin])
+            for first, second, n, m in zip(
+                frames[0::2], frames[1::2], counts[0::2], counts[1::2], strict=True
+            )
+        ]
+        lengths = torch.tensor([len(one) for one in joined], device=frames.device)
+        together = pad_sequence(joined, batch_first=True)
+        places = torch.arange(together.shape[1], device=frames.device)
+        output = self.encoder.transform(together, places < lengths[:, None])
+        return self.output(output[:, 0])

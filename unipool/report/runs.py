@@ -123,7 +123,7 @@ def log_tails(logs: Path, runs: list[Run]) -> tuple[list[LogTail], int]:
     Returns:
         As many as a page bears, and how many there are.
     """
-    stages = ("train", "score", "fuse")
+    stages = ("train", "score", "score_pairs", "fuse")
     paths = [
         path for one in stages for run in runs for path in _logs_of(run, logs, one)
     ]

@@ -12,6 +12,7 @@ OUTPUTS:
         embeddings/{corpus}-{split}.h5
         scores/{trials}{scoring}.csv
         metrics/{trials}{scoring}.json, metrics/{trials}{scoring}.draws.csv
+        the same three of {trials}@pairwise, without embeddings
     results/runs/{train_corpus}{train_view}/fused/{fusion}/seed-{seed}/
         scores/{trials}.csv, metrics/{trials}.json, metrics/{trials}.draws.csv
 """
@@ -134,6 +135,31 @@ rule score:
         metrics=config["metrics"],
     script:
         "../scripts/score.py"
+
+
+rule score_pairs:
+    """Score a trial list with one run that compares utterances two by two."""
+    input:
+        unpack(inputs_of_pairs),
+    output:
+        *PAIRWISE_FILES,
+    log:
+        "logs/score_pairs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}.log",
+    benchmark:
+        "benchmarks/score_pairs/{train_corpus}{train_view}/{backbone}/{backend}/seed-{seed}/{trials}.tsv"
+    conda:
+        "../envs/unipool.yaml"
+    resources:
+        gpu=gpus_of_job(),
+        mem_mb=growing(mb_to_embed),
+        runtime=growing(minutes_to_score_pairs),
+    params:
+        versions=[SCORE_VERSION, PAIRS_VERSION],
+        valid_trials=lambda wildcards: valid_trials_of(wildcards)[0],
+        metrics=config["metrics"],
+        splits=lambda wildcards, input: splits_of_pairs(wildcards),
+    script:
+        "../scripts/score_pairs.py"
 
 
 rule fuse:

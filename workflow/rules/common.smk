@@ -57,6 +57,7 @@ TABLE_VERSION = 1
 MAP_VERSION = 1
 REPORT_VERSION = 1
 SCORE_VERSION = 4
+PAIRS_VERSION = 1
 
 
 wildcard_constraints:
@@ -68,7 +69,7 @@ wildcard_constraints:
     backend="[^/]+",
     fusion="[^/]+",
     trials=r"[^/@]+(?<!\.enrolments)",
-    scoring="(@[^/]+)?",
+    scoring=r"(@(?!pairwise\.)[^/]+)?",
     split="train|valid|test",
     list="[^/]+",
     seed="[0-9]+",
@@ -96,6 +97,11 @@ EMBEDDINGS = f"{RUN}/embeddings/{{corpus}}-{{split}}.h5"
 SCORES = f"{RUN}/scores/{{trials}}{{scoring}}.csv"
 METRICS = f"{RUN}/metrics/{{trials}}{{scoring}}.json"
 DRAWS = f"{RUN}/metrics/{{trials}}{{scoring}}.draws.csv"
+# What compares utterances two by two has no other scoring, and no embeddings.
+PAIRWISE = "@pairwise"
+PAIRWISE_FILES = [
+    pattern.replace("{scoring}", PAIRWISE) for pattern in (SCORES, METRICS, DRAWS)
+]
 TOGETHER = "results/together/{train_corpus}{train_view}/{backbone}/{group}.json"
 MAP = f"{RUN}/maps/{{corpus}}-{{split}}.csv"
 # A fusion's scores stand where those of a run would.
@@ -275,8 +281,22 @@ def splits_of_training(wildcards):
     )
 
 
+def splits_of_pairs(wildcards):
+    """The hidden states that trials are scored on, and those of the validation trials."""
+    listed = config["trials"][wildcards.trials]
+    return dict(
+        split=cached_split(wildcards, listed["corpus"], listed["split"]),
+        valid_split=splits_of_training(wildcards)["valid_split"],
+    )
+
+
 def training_of(backend):
     return config["train"] | config["backends"][backend]["train"]
+
+
+def is_pairwise(backend):
+    """Whether it compares utterances two by two; its loss says so."""
+    return training_of(backend)["loss"] == "binary-cross-entropy"
 
 
 def processes_of(wildcards):
@@ -547,6 +567,28 @@ def cohort_of(wildcards):
     return EMBEDDINGS.format(corpus=wildcards.train_corpus, split="train", **wildcards)
 
 
+def inputs_of_pairs(wildcards):
+    """What `score_pairs` waits for: the run, and the cache of both trial lists."""
+    trials, listed = valid_trials_of(wildcards)
+    tested = config["trials"][wildcards.trials]
+    cached = [(one["corpus"], one["split"]) for one in (listed, tested)]
+    return dict(
+        model=MODEL.format_map(wildcards),
+        weights=WEIGHTS.format_map(wildcards),
+        trials=TRIALS.format_map(wildcards),
+        enrolments=ENROLMENTS.format_map(wildcards),
+        valid_trials=TRIALS.format(trials=trials),
+        valid_enrolments=ENROLMENTS.format(trials=trials),
+        manifest=MANIFEST.format(corpus=tested["corpus"]),
+        valid_manifest=MANIFEST.format(corpus=listed["corpus"]),
+        cache=[
+            file
+            for corpus, split in dict.fromkeys(cached)
+            for file in cache_needed(wildcards, corpus, split, PAIRWISE_FILES[1])
+        ],
+    )
+
+
 def members_of(wildcards, pattern, trials):
     """The files of all members of a fusion."""
     return [
@@ -557,14 +599,16 @@ def members_of(wildcards, pattern, trials):
             backend=member["backend"],
             seed=wildcards.seed,
             trials=trials,
-            scoring=suffix_of(member["scoring"]),
+            scoring=suffix_of(member["scoring"], member["backend"]),
         )
         for member in config["fusions"][wildcards.fusion]
     ]
 
 
-def suffix_of(scoring):
+def suffix_of(scoring, backend):
     """What the files of a scoring have behind the trial list's name."""
+    if is_pairwise(backend):
+        return PAIRWISE
     return "" if scoring == "cosine" else f"@{scoring}"
 
 
@@ -582,9 +626,8 @@ def cells_of_grid():
             for backbone, backend, scoring in product(
                 block["backbones"], block["backends"], block["scorings"]
             ):
-                own = dict(
-                    backbone=backbone, backend=backend, scoring=suffix_of(scoring)
-                )
+                suffix = suffix_of(scoring, backend)
+                own = dict(backbone=backbone, backend=backend, scoring=suffix)
                 cells[METRICS.format(**shared, **own)] = shared | own
             for fusion in block["fusions"]:
                 cells[FUSED_METRICS.format(fusion=fusion, **shared)] = shared | dict(
@@ -623,7 +666,7 @@ def tested_of_grid():
     """The embeddings of each run that trials are of, with their wildcards."""
     found = {}
     for cell in cells_of_grid().values():
-        if "fusion" not in cell:
+        if cell.get("scoring", PAIRWISE) != PAIRWISE:
             listed = config["trials"][cell["trials"]]
             split = dict(corpus=listed["corpus"], split=listed["split"])
             found[EMBEDDINGS.format(**split, **cell)] = cell | split

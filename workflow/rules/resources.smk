@@ -180,6 +180,15 @@ def minutes_to_embed(wildcards, input):
     return 15 + 60 * hours / (3 * speed_of_training(wildcards, input))
 
 
+def minutes_to_score_pairs(wildcards, input):
+    """Each trial is as many passes as its enrolment has utterances, of 20 s or less."""
+    pairs = sum(
+        sum(1 for _ in open(file, encoding="utf-8"))
+        for file in (input.trials, input.valid_trials)
+    )
+    return 15 + pairs * 20 / (3 * speed_of_training(wildcards, input)) / 60
+
+
 def minutes_to_probe(wildcards, input):
     """Reading the states is most of it."""
     listed = config["trials"][wildcards.trials]
