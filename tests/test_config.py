@@ -52,6 +52,38 @@ def test_the_shipped_config_has_none():
             3,
             "backends.unipool.processes: 3 cannot share a batch of 32",
         ),
+        (
+            "backends.unipool.train",
+            {"loss": "binary-cross-entropy", "loss_options": {}},
+            "backends.unipool.train.loss: 'binary-cross-entropy' is of pairs of"
+            " utterances, which 'unipool' does not give; known are: aam-softmax,",
+        ),
+        (
+            "backends.pairs",
+            {"kind": "finetune-pairs", "options": {"encoder": "tiny-wavlm"}},
+            "backends.pairs.train.loss: 'aam-softmax' is of embeddings, which"
+            " 'finetune-pairs' does not give; known are: binary-cross-entropy",
+        ),
+        (
+            "backends.pairs",
+            {
+                "kind": "finetune-pairs",
+                "options": {"encoder": "tiny-wavlm"},
+                "processes": 2,
+                "train": {
+                    "loss": "binary-cross-entropy",
+                    "loss_options": {},
+                    "batch_size": 6,
+                },
+            },
+            "backends.pairs.train.batch_size: is 6, which is not whole pairs of crops"
+            " for each process; make it a multiple of 4",
+        ),
+        (
+            "scorings",
+            {"pairwise": {"kind": "cosine"}},
+            "scorings.pairwise: this name is taken; choose another",
+        ),
         ("backends.unipool.processes", 0, "backends.unipool.processes: 0 is less than"),
         ("backends.unipool.processes", "2", "backends.unipool.processes: '2' is not"),
         (

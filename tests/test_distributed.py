@@ -25,6 +25,11 @@ MHFA = {
     "options": {"num_heads": 2, "compression": 4},
     "optimizer": "sgd",
 }
+PAIRS = {
+    "kind": "finetune-pairs",
+    "loss": "binary-cross-entropy",
+    "loss_options": {},
+}
 
 SCRIPT = """
 import sys
@@ -59,6 +64,10 @@ with joined() as world:
     train_run(
         cached, runs / "cls", kind="finetune-cls", accumulate=2, optimizer="sgd",
         options=dict(encoder=still, mask_probability=0.0), **shared,
+    )
+    train_run(
+        cached, runs / "pairs", optimizer="sgd", options=dict(encoder=still),
+        **{pairs!r}, **shared,
     )
     drops = dict(kind="finetune-cls", **shared)
     train_run(cached, runs / "unbroken", **drops)
@@ -103,6 +112,7 @@ def by_two(cached, tmp_path_factory):
             runs=str(folder),
             still=str(folder / "still"),
             mhfa=MHFA,
+            pairs=PAIRS,
         ),
         encoding="utf-8",
     )
@@ -114,13 +124,16 @@ def by_two(cached, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["mhfa", "cls"])
+@pytest.mark.parametrize("name", ["mhfa", "cls", "pairs"])
 def test_two_processes_learn_what_one_does(by_two, cached, tmp_path, name):
     changes = MHFA
     if name == "cls":
         options = {"encoder": str(by_two / "still"), "mask_probability": 0.0}
         changes = {"kind": "finetune-cls", "options": options, "accumulate": 2}
         changes |= {"optimizer": "sgd"}
+    if name == "pairs":
+        options = {"encoder": str(by_two / "still")}
+        changes = PAIRS | {"options": options, "optimizer": "sgd"}
     train_run(cached, tmp_path / name, **changes)
 
     alone = pd.read_csv(tmp_path / name / "history.csv")

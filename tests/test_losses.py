@@ -6,7 +6,13 @@ from itertools import pairwise
 import pytest
 import torch
 
-from unipool.losses import AAMSoftmax, AMSoftmax, Softmax, SubcenterAAMSoftmax
+from unipool.losses import (
+    AAMSoftmax,
+    AMSoftmax,
+    BinaryCrossEntropy,
+    Softmax,
+    SubcenterAAMSoftmax,
+)
 
 
 def loss_of_two_axes(*, margin, scale, num_heads=1):
@@ -245,3 +251,14 @@ def test_training_with_softmax_tells_speakers_apart():
 
     logits = embeddings @ loss.weight[0] + loss.bias
     assert (logits.argmax(dim=1) == labels).all()
+
+
+def test_binary_cross_entropy_is_that_of_pairs():
+    loss = BinaryCrossEntropy(1, 3)
+    log_odds = torch.tensor([[math.log(3)], [math.log(4)], [0.0]])
+
+    value = loss(log_odds, torch.tensor([2, 2, 0, 1, 1, 2]))
+
+    # Of one speaker with 3/4, which is so; with 4/5 and with 1/2, which is not.
+    expected = -(math.log(3 / 4) + math.log(1 / 5) + math.log(1 / 2)) / 3
+    assert value.item() == pytest.approx(expected, rel=1e-6)

@@ -677,6 +677,45 @@ def test_an_encoder_is_fine_tuned_and_its_change_trains_anew(project):
     assert "extract" not in jobs(other)
 
 
+def test_what_compares_pairs_has_a_row_without_embeddings(project):
+    pairs = {
+        "kind": "finetune-pairs",
+        "options": {"encoder": "tiny"},
+        "train": {"loss": "binary-cross-entropy", "loss_options": {}},
+    }
+    block = CONFIG["grid"][0] | {"scorings": ["cosine", "norm"], "fusions": ["both"]}
+    config = changed(
+        backbones=CONFIG["backbones"] | {"waveform": {"features": "waveform"}},
+        backends=CONFIG["backends"] | {"pairs": pairs},
+        scorings={"norm": {"kind": "as-norm", "options": {"top": 3}}},
+        fusions={
+            "both": [
+                {"backbone": "waveform", "backend": "pairs"},
+                {"backbone": "tiny", "backend": "mean"},
+            ]
+        },
+        grid=[block | {"backbones": ["waveform"], "backends": ["pairs"]}],
+    )
+    write_config(project, config)
+
+    run = snakemake(project)
+    again = snakemake(project, "--dry-run")
+
+    assert run.returncode == 0, run.stderr + run.stdout
+    # Its own list for the table, and the validation trials for the fusion.
+    assert jobs(run)["score_pairs"] == 2
+    assert "embed" not in jobs(run)
+    assert "Nothing to be done" in again.stderr + again.stdout
+    table = pd.read_csv(project / "results/table.csv")
+    assert sorted(zip(table["backend"], table["scoring"], strict=True)) == [
+        ("both", "fused"),
+        ("pairs", "pairwise"),
+    ]
+    assert table["eer"].between(0, 1).all()
+    page = (project / "results/report.html").read_text("utf-8")
+    assert "pairwise" in page
+
+
 def test_two_processes_train_a_run_together(project):
     mhfa = {"kind": "mhfa", "options": {"num_heads": 2, "compression": 4}}
     grid = [CONFIG["grid"][0] | {"backends": ["mhfa"]}]

@@ -114,7 +114,7 @@ def _unfit_loss(
     from unipool.backends import PAIRWISE
     from unipool.losses import LOSSES
 
-    loss, kind = (train | entry["train"])["loss"], entry["kind"]
+    loss, kind = (train | entry["train"]).get("loss"), entry["kind"]
     if loss not in LOSSES or LOSSES[loss].of_pairs == (kind in PAIRWISE):
         return
     fit = [name for name, one in LOSSES.items() if one.of_pairs == (kind in PAIRWISE)]
