@@ -287,6 +287,16 @@ def test_another_encoder_of_what_fine_tunes_one_is_refused(cached, tmp_path):
         stop_at_other_backbone(*here)
 
 
+def test_what_has_no_embeddings_is_refused_before_anything_is_done(
+    cached, tested, tmp_path
+):
+    pairs = {"loss": "binary-cross-entropy", "loss_options": {}}
+    train_run(cached, tmp_path, kind="finetune-pairs", steps=0, **pairs)
+
+    with pytest.raises(ValueError, match="compares utterances two by two and has no"):
+        embed_files(tmp_path, tested, backbone=tmp_path / "nowhere")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "why"),
     [

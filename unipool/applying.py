@@ -28,6 +28,7 @@ from unipool.manifest import write_manifest
 from unipool.metrics import SortedTrials, eer, eer_threshold
 from unipool.scoring import cosine_scores
 from unipool.splits import SplitCache
+from unipool.trained import stop_without_embeddings
 from unipool.trials import TrialList, no_models, read_trial_list
 
 BATCH_SECONDS, EMBED_BATCH_SECONDS = 60, 120
@@ -109,11 +110,12 @@ def embed_files(
     Raises:
         FileNotFoundError: when there is no such run, backbone or audio.
         TypeError: when one path is given in place of several.
-        ValueError: when audio cannot be used, the run was trained on another backbone,
-            or the disk has no room for the hidden states.
+        ValueError: when audio cannot be used, the run was trained on another backbone
+            or compares utterances two by two, or the disk has no room for the hidden states.
     """
     run, paths = Path(run), list(dict.fromkeys(find_files(files)))
     info = read_info(run)
+    stop_without_embeddings(run, info)
     encoder = _place_of(run).backbone if backbone is None else Path(backbone)
     facts = read_facts(encoder)
     stop_at_other_backbone(run, info, encoder, facts)

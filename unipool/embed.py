@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 
-from unipool.backends import PAIRWISE
 from unipool.backends.layer_weights import HasEncoder
 from unipool.batches import embed_utterances
 from unipool.device import pick_device
 from unipool.embeddings import Embeddings, write_embeddings
 from unipool.splits import SplitCache
-from unipool.trained import open_run
+from unipool.trained import open_run, stop_without_embeddings
 from unipool.weighing import LayerWeights, weigh_layers
 
 
@@ -39,17 +38,13 @@ def embed(
     Writes: ``embeddings``.
 
     Raises:
-        ValueError: when the cache is not the expected one, or does not fit the
-            checkpoint.
+        ValueError: when the cache is not the expected one or does not fit the
+            checkpoint, or the run has no embeddings.
     """
     torch.set_num_threads(num_threads)
     where = pick_device(device)
     backend, info, cache, rows = opened = open_run(run, split, where)
-    if info["kind"] in PAIRWISE:
-        raise ValueError(
-            f"{run}: a {info['kind']} compares utterances two by two and has no"
-            " embeddings; its trials are scored by the rule `score_pairs`"
-        )
+    stop_without_embeddings(run, info)
     started = time.monotonic()
     vectors = embed_utterances(
         backend,

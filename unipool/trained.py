@@ -82,3 +82,17 @@ def open_run(run: Path, split: SplitCache, device: torch.device) -> Opened:
             f" unipool builds it ({error}); use the one that trained it, or train again"
         ) from error
     return Opened(backend.to(device), info, cache, rows)
+
+
+def stop_without_embeddings(run: Path, info: dict[str, Any]) -> None:
+    """Hold a run against being asked for embeddings.
+
+    Raises:
+        ValueError: when it compares utterances two by two.
+    """
+    if info["kind"] in PAIRWISE:
+        raise ValueError(
+            f"{run}: a {info['kind']} compares utterances two by two and has no"
+            " embeddings; the workflow scores its trials, as rows of the table whose"
+            " scoring is pairwise"
+        )
