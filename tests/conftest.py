@@ -49,6 +49,14 @@ BACKBONE = {
 """Settings of a backbone, as the config fills them in."""
 
 
+LONG = ("test_workflow.py", "test_protocols.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the long tests first: at the end no process waits for one."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)

@@ -111,7 +111,8 @@ def embed_files(
         FileNotFoundError: when there is no such run, backbone or audio.
         TypeError: when one path is given in place of several.
         ValueError: when audio cannot be used, the run was trained on another backbone
-            or compares utterances two by two, or the disk has no room for the hidden states.
+            or compares utterances two by two, or the disk has no room for the hidden
+            states.
     """
     run, paths = Path(run), list(dict.fromkeys(find_files(files)))
     info = read_info(run)
