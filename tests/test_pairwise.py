@@ -43,10 +43,14 @@ class Difference(torch.nn.Module):
         return (means[0::2] - means[1::2])[:, None]
 
 
-def sampler_of(labels, **changes):
+def sampler_of(labels, recordings=None, **changes):
     lengths = [6 + place % 3 for place in range(len(labels))]
     options = {"batch_size": 4, "crop_frames": 3, "seed": 0} | changes
-    return PairSampler(cache_of(lengths), np.array(labels), **options)
+    if recordings is None:
+        recordings = range(len(labels))
+    return PairSampler(
+        cache_of(lengths), np.array(labels), np.array(recordings), **options
+    )
 
 
 def pairs_of(sampler, steps):
@@ -88,6 +92,33 @@ def test_all_that_may_be_the_second_is_as_often():
     assert np.allclose(other / other.sum(), 1 / 4, atol=0.05)
 
 
+def test_crops_and_copies_of_one_recording_make_no_pair():
+    # Of the second speaker a recording twice, and another; of the third one as a copy
+    # at another speed, which is another speaker.
+    labels = np.array([1, 0, 1, 2, 1, 0, 2])
+    recordings = np.array([5, 0, 3, 1, 5, 7, 0])
+
+    pairs = pairs_of(sampler_of(labels, recordings), 3000)
+
+    seconds = {
+        row: set(pairs[0::2][pairs[0::2, 0] == row, 1].tolist()) for row in range(7)
+    }
+    assert seconds == {0: {2}, 4: {2}, 2: {0, 4}, 1: {5}, 5: {1}, 3: {6}, 6: {3}}
+    of_others = pairs[1::2][pairs[1::2, 0] == 4, 1]
+    counts = np.bincount(of_others, minlength=7)
+    assert set(np.flatnonzero(counts)) == {1, 3, 5, 6}
+    assert np.allclose(counts[[1, 3, 5, 6]] / counts.sum(), 1 / 4, atol=0.06)
+
+
+def test_a_speaker_of_one_recording_is_compared_with_others():
+    labels = np.array([0, 0, 1, 1])
+
+    pairs = pairs_of(sampler_of(labels, [0, 0, 1, 2]), 60)
+
+    seconds = {row: set(pairs[0::2][pairs[0::2, 0] == row, 1]) for row in range(4)}
+    assert seconds == {0: {2, 3}, 1: {2, 3}, 2: {3}, 3: {2}}
+
+
 def test_a_speaker_of_one_utterance_is_compared_with_others():
     labels = np.array([0, 1, 1])
 
@@ -126,9 +157,14 @@ def test_processes_share_whole_pairs():
 @pytest.mark.parametrize(
     ("labels", "changes", "message"),
     [
+        (
+            [0, 0, 1],
+            {"recordings": [4, 4, 2]},
+            "no training speaker has two recordings",
+        ),
         ([0, 0, 1], {"batch_size": 3}, "batch_size is 3, .* a multiple of 2"),
         ([0, 0, 1], {"batch_size": 6, "world": World(0, 2)}, "a multiple of 4"),
-        ([0, 1, 2], {}, "no training speaker has two utterances"),
+        ([0, 1, 2], {}, "no training speaker has two recordings"),
     ],
 )
 def test_what_makes_no_pairs_says_why(labels, changes, message):

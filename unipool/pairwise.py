@@ -17,12 +17,14 @@ class PairSampler(CropSampler):
     """Draw pairs of training crops, of which every other is of one speaker.
 
     The first of a pair is drawn as ``CropSampler`` draws: every utterance once an
-    epoch. The second is any other utterance of that speaker, or any of the others. A
-    speaker who has but one utterance is compared with others only.
+    epoch. The second is any utterance of that speaker from another recording, or any
+    of another speaker. A speaker of one recording is compared with others only.
 
     Args:
         cache: as of ``CropSampler``, like what follows.
         labels: alike.
+        recordings: a number for each utterance; crops and copies of one recording have
+            the same.
         batch_size: alike; twice as many as there are pairs.
         crop_frames: alike.
         seed: alike.
@@ -30,7 +32,7 @@ class PairSampler(CropSampler):
 
     Raises:
         ValueError: when a crop has no frame, the processes cannot share a batch of
-            pairs, or no speaker has two utterances.
+            pairs, or no speaker has two recordings.
 
     Source: the published code of Vaessen and van Leeuwen, ICASSP 2022: half of the
     pairs are of one speaker.
@@ -40,6 +42,7 @@ class PairSampler(CropSampler):
         self,
         cache: Cache,
         labels: Int64[np.ndarray, " N"],
+        recordings: Int64[np.ndarray, " N"],
         *,
         batch_size: int,
         crop_frames: int,
@@ -59,31 +62,41 @@ class PairSampler(CropSampler):
                 f"train.batch_size is {batch_size}, which is not whole pairs of crops"
                 f" for each process; make it a multiple of {2 * world.size}"
             )
-        self._counts = np.bincount(labels)
-        if self._counts.max() < 2:
+        # All of a speaker stand together, and there all of a recording.
+        self._order_of_all = np.lexsort((recordings, labels))
+        self._speaker = _blocks(self._order_of_all, labels)
+        self._recording = _blocks(self._order_of_all, labels, recordings)
+        if (self._speaker[1] == self._recording[1]).all():
             raise ValueError(
-                "no training speaker has two utterances, so no pair would be of one"
+                "no training speaker has two recordings, so no pair would be of one"
                 " speaker; use another corpus or another backend"
             )
-        self._by_speaker = np.argsort(labels, kind="stable")
-        self._begins = np.cumsum(self._counts) - self._counts
-        self._place = np.empty_like(self._by_speaker)
-        self._place[self._by_speaker] = np.arange(len(labels))
 
     def _rows(self, step: int) -> Int64[np.ndarray, " B"]:
         first = self._in_turn(step, self.batch_size // 2)
         drawn = np.random.default_rng([self.seed, 3, step]).random(len(first))
-        speaker = self.labels[first]
-        begin, count = self._begins[speaker], self._counts[speaker]
-        alike = (np.arange(len(first)) % 2 == 0) & (count > 1)
-        # Both are places among all but some that stand together: the utterance itself,
-        # or all of its speaker's.
-        of_same = begin + (drawn * (count - 1)).astype(np.int64)
-        of_same += of_same >= self._place[first]
+        begin, count = (values[first] for values in self._speaker)
+        own_begin, own_count = (values[first] for values in self._recording)
+        alike = (np.arange(len(first)) % 2 == 0) & (count > own_count)
+        # Both are places among all but a block: the recording, the speaker.
+        of_same = begin + (drawn * (count - own_count)).astype(np.int64)
+        of_same += np.where(of_same >= own_begin, own_count, 0)
         of_others = (drawn * (len(self.labels) - count)).astype(np.int64)
         of_others += np.where(of_others >= begin, count, 0)
-        second = self._by_speaker[np.where(alike, of_same, of_others)]
+        second = self._order_of_all[np.where(alike, of_same, of_others)]
         return np.stack([first, second], axis=1).ravel()
+
+
+def _blocks(
+    order: Int64[np.ndarray, " N"], *keys: Int64[np.ndarray, " N"]
+) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
+    """Give where those with the same keys begin in an order, and how many they are."""
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
+    (first,) = np.nonzero(begins)
+    block = np.empty_like(order)
+    block[order] = np.cumsum(begins) - 1
+    return first[block], np.diff(np.append(first, len(order)))[block]
 
 
 @torch.inference_mode()

@@ -105,14 +105,7 @@ def train_one(
     forget_peak_memory(device)
     run.folder.mkdir(parents=True, exist_ok=True)
     training, cache = run.training, data.cache
-    sampler = (PairSampler if run.pairwise else CropSampler)(
-        cache,
-        data.labels,
-        batch_size=training.batch_size,
-        crop_frames=round(training.crop_seconds / cache.frame_shift),
-        seed=run.seed,
-        world=world,
-    )
+    sampler = _sampler(run, data, world)
     torch.manual_seed(run.seed)
     kinds = BACKENDS | PAIRWISE
     backend = kinds[run.kind](cache.num_layers, cache.hidden_size, **run.options)
@@ -144,6 +137,19 @@ def train_one(
     costs = _costs(trainee, begun)
     if world.rank == 0:
         _write(run, data, trainee, identity, costs)
+
+
+def _sampler(run: Run, data: TrainingData, world: World) -> CropSampler:
+    training, cache = run.training, data.cache
+    settings: dict[str, Any] = {
+        "batch_size": training.batch_size,
+        "crop_frames": round(training.crop_seconds / cache.frame_shift),
+        "seed": run.seed,
+        "world": world,
+    }
+    if run.pairwise:
+        return PairSampler(cache, data.labels, data.recordings, **settings)
+    return CropSampler(cache, data.labels, **settings)
 
 
 def _write(

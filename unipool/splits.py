@@ -107,6 +107,7 @@ class TrainingData(NamedTuple):
     Args:
         cache: hidden states of the training split.
         labels: the training speaker of each of its utterances.
+        recordings: a number for each; crops and copies of one recording have the same.
         num_speakers: whom the labels count.
         valid_cache: hidden states of the validation trials' utterances.
         valid_trials: the trials that choose among the weights.
@@ -116,6 +117,7 @@ class TrainingData(NamedTuple):
 
     cache: Cache
     labels: Int64[np.ndarray, " N"]
+    recordings: Int64[np.ndarray, " N"]
     num_speakers: int
     valid_cache: Cache
     valid_trials: TrialList
@@ -155,6 +157,7 @@ def open_training_data(
     return TrainingData(
         cache,
         labels.astype(np.int64),
+        pd.factorize(rows["source"])[0].astype(np.int64),
         len(speakers),
         valid_cache,
         read_trial_list(valid_trials),
