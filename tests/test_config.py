@@ -84,6 +84,11 @@ def test_the_shipped_config_has_none():
             {"pairwise": {"kind": "cosine"}},
             "scorings.pairwise: this name is taken; choose another",
         ),
+        (
+            "scorings",
+            {"pairwise.2": {"kind": "cosine"}},
+            "scorings.pairwise.2: this name is taken; choose another",
+        ),
         ("backends.unipool.processes", 0, "backends.unipool.processes: 0 is less than"),
         ("backends.unipool.processes", "2", "backends.unipool.processes: '2' is not"),
         (

@@ -71,6 +71,17 @@ def test_every_other_pair_is_of_one_speaker_and_none_of_one_utterance():
     assert (pairs[:, 0] != pairs[:, 1]).all()
 
 
+def test_half_of_the_pairs_are_where_a_batch_has_an_odd_number():
+    labels = np.array([0, 0, 1, 1, 2, 2])
+
+    alike = [
+        (labels[pairs[:, 0]] == labels[pairs[:, 1]]).mean()
+        for pairs in (pairs_of(sampler_of(labels, batch_size=n), 40) for n in (2, 6))
+    ]
+
+    assert alike == [0.5, 0.5]
+
+
 def test_every_utterance_is_the_first_once_an_epoch():
     pairs = pairs_of(sampler_of([0, 0, 1, 1, 2, 2]), 6)
 
@@ -215,6 +226,23 @@ def test_a_trial_is_scored_by_its_two_sides_in_their_order(max_frames):
         mean["u1"] - mean["u3"],
     ]
     assert scores == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_batch_is_no_larger_than_asked_for():
+    sizes = []
+
+    class Measured(Difference):
+        def forward(self, hidden_states, mask):
+            sizes.append(tuple(mask.shape))
+            return super().forward(hidden_states, mask)
+
+    listed = list_of(["u0 u1", "u0 u2", "u3 u0", "u2 u2", "u3 u2"])
+    compare_trials(
+        Measured(), cache_of([4, 9, 1, 6]), listed, max_frames=24, device=CPU
+    )
+
+    # The longer side counts.
+    assert sizes == [(4, 4), (4, 6), (2, 9)]
 
 
 def test_the_score_of_a_model_is_the_mean_of_its_utterances_scores():

@@ -77,7 +77,8 @@ class PairSampler(CropSampler):
         drawn = np.random.default_rng([self.seed, 3, step]).random(len(first))
         begin, count = (values[first] for values in self._speaker)
         own_begin, own_count = (values[first] for values in self._recording)
-        alike = (np.arange(len(first)) % 2 == 0) & (count > own_count)
+        place = step * len(first) + np.arange(len(first))
+        alike = (place % 2 == 0) & (count > own_count)
         # Both are places among all but a block: the recording, the speaker.
         of_same = begin + (drawn * (count - own_count)).astype(np.int64)
         of_same += np.where(of_same >= own_begin, own_count, 0)
