@@ -427,6 +427,7 @@ def score_of(cached, run, out, **changes):
         "draws": 100,
         "files": files,
         "key": {"scoring": "pairwise", "seed": 0, "trials": "own-test"},
+        "definition": {"as": "it is"},
         "device": "cpu",
         "num_threads": 1,
         "embed_batch_seconds": 4,
@@ -456,7 +457,9 @@ def test_a_list_is_scored_and_measured(cached, tmp_path):
     rates = SortedTrials(scored["score"].to_numpy(), targets).error_rates()
     assert cell.metrics["eer"] == pytest.approx(eer(rates))
     assert cell.costs["backend_parameters"] == info["backend_parameters"]
+    assert cell.definition == {"as": "it is"}
     assert cell.costs["embed_seconds"] is None
+    assert not [name for name in cell.metrics if "published" in name]
     assert cell.costs["score_seconds"] > 0
     assert set(cell.caches) == {
         f"tiny/own/{s}/full" for s in ("train", "valid", "test")

@@ -715,6 +715,14 @@ def test_what_compares_pairs_has_a_row_without_embeddings(project):
     assert table["eer"].between(0, 1).all()
     page = (project / "results/report.html").read_text("utf-8")
     assert "pairwise" in page
+    # A deleted cache is not missed, until the trials have to be scored again.
+    shutil.rmtree(project / "cache/waveform")
+    still = snakemake(project, "--dry-run", "results/table.csv")
+    write_config(project, config | {"metrics": {"p_targets": [0.1]}})
+    other = jobs(snakemake(project, "--dry-run", "results/table.csv"))
+    assert "Nothing to be done" in still.stderr + still.stdout
+    assert (other["score_pairs"], other["extract"]) == (2, 2)
+    assert "train" not in other
 
 
 def test_two_processes_train_a_run_together(project):

@@ -58,6 +58,7 @@ class Cell(NamedTuple):
             backbone/corpus/split/view: ``extract_seconds``, ``bytes``.
         versions: of the code that trained, and that scored.
         draws: of each metric, a row for each draw of the speakers.
+        definition: all settings that decide it, where what made it needs the cache.
     """
 
     key: dict[str, Any]
@@ -67,6 +68,7 @@ class Cell(NamedTuple):
     caches: dict[str, dict[str, float]]
     versions: dict[str, Any]
     draws: pd.DataFrame
+    definition: dict[str, Any] | None = None
 
 
 def write_cell(
@@ -82,6 +84,7 @@ def write_cell(
     costs: dict[str, float | None],
     caches: dict[str, dict[str, float]],
     trained_with: Any,
+    definition: dict[str, Any] | None = None,
 ) -> None:
     """Measure scored trials, and write all three files, the metrics last.
 
@@ -98,6 +101,7 @@ def write_cell(
         costs: by name.
         caches: that the system needs, with their costs.
         trained_with: versions of the code that trained.
+        definition: as of ``Cell``.
 
     Raises:
         ValueError: when one class has no trial, or a score is not finite.
@@ -121,6 +125,7 @@ def write_cell(
         "costs": costs,
         "caches": caches,
         "versions": {"trained_with": trained_with, "scored_with": versions()},
+        **({} if definition is None else {"definition": definition}),
     }
     text = json.dumps(
         _without_nan(facts), indent=2, ensure_ascii=False, allow_nan=False

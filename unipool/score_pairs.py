@@ -31,6 +31,7 @@ def score_pairs(
     draws: int,
     files: CellFiles,
     key: dict[str, Any],
+    definition: dict[str, Any],
     device: str,
     num_threads: int,
     embed_batch_seconds: float,
@@ -51,6 +52,7 @@ def score_pairs(
         files: to write: scores, metrics, draws.
         key: corpus, view, backbone, backend, scoring, seed and trials: the row's place
             in the table.
+        definition: all settings that decide the result.
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of the CPU; the last digits of sums depend on it.
         embed_batch_seconds: of a batch, its padding included.
@@ -103,4 +105,5 @@ def score_pairs(
         | {"embed_seconds": None, "score_seconds": round(seconds, 3)},
         caches=opened.info.get("caches", {}) | caches,
         trained_with=opened.info.get("versions"),
+        definition=definition,
     )

@@ -154,9 +154,7 @@ rule score_pairs:
         mem_mb=growing(mb_to_embed),
         runtime=growing(minutes_to_score_pairs),
     params:
-        versions=[SCORE_VERSION, PAIRS_VERSION],
-        valid_trials=lambda wildcards: valid_trials_of(wildcards)[0],
-        metrics=config["metrics"],
+        definition=definition_of_pairs,
         splits=lambda wildcards, input: splits_of_pairs(wildcards),
     script:
         "../scripts/score_pairs.py"

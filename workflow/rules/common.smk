@@ -365,6 +365,19 @@ def definition_of_probe(wildcards):
     }
 
 
+def definition_of_pairs(wildcards):
+    """All settings that decide how pairs score trials; a change of them redoes it."""
+    trials, (valid, of_valid) = wildcards.trials, valid_trials_of(wildcards)
+    listed = config["trials"][trials]
+    return {
+        "versions": [SCORE_VERSION, PAIRS_VERSION],
+        "run": definition_of(wildcards),
+        "corpora": corpora_of({listed["corpus"], of_valid["corpus"]}),
+        "trials": {trials: listed, valid: of_valid},
+        "metrics": {name: config["metrics"][name] for name in ("p_targets", "draws")},
+    }
+
+
 def cache_needed(wildcards, corpus, split, made, view="full"):
     """The receipts of a split and its backbones, as far as `made` waits for them.
 
@@ -568,10 +581,21 @@ def cohort_of(wildcards):
 
 
 def inputs_of_pairs(wildcards):
-    """What `score_pairs` waits for: the run, and the cache of both trial lists."""
+    """What `score_pairs` waits for: the run, and the cache of both trial lists.
+
+    Other metrics or trials need it again.
+    """
     trials, listed = valid_trials_of(wildcards)
     tested = config["trials"][wildcards.trials]
-    cached = [(one["corpus"], one["split"]) for one in (listed, tested)]
+    encoder = encoder_of(wildcards.backend)
+    cached = [
+        *(BACKBONE.format(backbone=name) for name in (wildcards.backbone, encoder)),
+        *receipts(wildcards.backbone, listed["corpus"], listed["split"]),
+        *receipts(wildcards.backbone, tested["corpus"], tested["split"]),
+    ]
+    described = Path(PAIRWISE_FILES[1].format_map(wildcards))
+    if was_made_with(described, definition_of_pairs(wildcards)):
+        cached = [file for file in cached if Path(file).exists()]
     return dict(
         model=MODEL.format_map(wildcards),
         weights=WEIGHTS.format_map(wildcards),
@@ -581,11 +605,7 @@ def inputs_of_pairs(wildcards):
         valid_enrolments=ENROLMENTS.format(trials=trials),
         manifest=MANIFEST.format(corpus=tested["corpus"]),
         valid_manifest=MANIFEST.format(corpus=listed["corpus"]),
-        cache=[
-            file
-            for corpus, split in dict.fromkeys(cached)
-            for file in cache_needed(wildcards, corpus, split, PAIRWISE_FILES[1])
-        ],
+        cache=list(dict.fromkeys(cached)),
     )
 
 

@@ -7,8 +7,8 @@ from unipool.score_pairs import score_pairs
 from unipool.splits import SplitCache
 
 files = CellFiles(*(Path(file) for file in snakemake.output))
-machine, metrics = snakemake.config["machine"], snakemake.params.metrics
-wildcards = snakemake.wildcards
+machine, wildcards = snakemake.config["machine"], snakemake.wildcards
+definition = snakemake.params.definition
 with (
     job_log(snakemake.log[0], f"score_pairs {'/'.join(files.metrics.parts[-6:-2])}"),
     own_gpus(1, machine["device"], machine["jobs_per_gpu"]),
@@ -20,9 +20,9 @@ with (
         },
         trials=Path(snakemake.input.trials),
         valid_trials=Path(snakemake.input.valid_trials),
-        p_targets=metrics["p_targets"],
-        draws=metrics["draws"],
+        **definition["metrics"],
         files=files,
+        definition=definition,
         key={
             "corpus": wildcards.train_corpus,
             "view": wildcards.train_view.removeprefix("@") or "full",
