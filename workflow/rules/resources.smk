@@ -146,10 +146,19 @@ def mb_to_train(wildcards, input):
     return processes_of(wildcards) * of_each + batches
 
 
+def seconds_of_pairs(trials):
+    """Both sides of all trials, of 20 s together or less."""
+    with open(trials, encoding="utf-8") as lines:
+        return 20 * sum(1 for _ in lines)
+
+
 def minutes_of_crops(wildcards, input):
     training = training_of(wildcards.backend)
     crops = training["steps"] * training["batch_size"] * training.get("accumulate", 1)
     seconds = crops * training["crop_seconds"]
+    if is_pairwise(wildcards.backend):
+        validations = 2 + training["steps"] // training["validate_every"]
+        seconds += validations * seconds_of_pairs(input.valid_trials) / 3
     return seconds / speed_of_training(wildcards, input) / 60
 
 
@@ -169,7 +178,7 @@ def minutes_to_train_together(wildcards, input):
 
 
 def mb_to_embed(wildcards, input):
-    facts = facts_of(wildcards.backbone, input)
+    facts = facts_of(encoder_of(wildcards.backend) or wildcards.backbone, input)
     return MB_OF_PROCESS + 5 * mb_of_batch(
         facts, config["machine"]["embed_batch_seconds"]
     )
@@ -181,12 +190,8 @@ def minutes_to_embed(wildcards, input):
 
 
 def minutes_to_score_pairs(wildcards, input):
-    """Each trial is as many passes as its enrolment has utterances, of 20 s or less."""
-    pairs = sum(
-        sum(1 for _ in open(file, encoding="utf-8"))
-        for file in (input.trials, input.valid_trials)
-    )
-    return 15 + pairs * 20 / (3 * speed_of_training(wildcards, input)) / 60
+    seconds = seconds_of_pairs(input.trials) + seconds_of_pairs(input.valid_trials)
+    return 15 + seconds / (3 * speed_of_training(wildcards, input)) / 60
 
 
 def minutes_to_probe(wildcards, input):
