@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import BACKBONE, cache_of, split_of, train_run
+from conftest import BACKBONE, SHORT_SIGHTED, TINY, cache_of, split_of, train_run
 from test_finetuned import FORMS, States, plain, samples_of
 from test_train import train_and_kill
 
@@ -293,8 +293,6 @@ def test_scores_that_are_not_finite_are_an_error():
 
 @pytest.fixture(scope="module", params=["wav2vec2 base", "hubert large", "wavlm base"])
 def encoder(request, tmp_path_factory):
-    from conftest import TINY
-
     family, form = request.param.split()
     folder = tmp_path_factory.mktemp("encoder")
     config = {"model_type": family, **FORMS[form], **TINY}
@@ -350,8 +348,6 @@ def test_the_order_of_the_two_counts(encoder):
 
 @pytest.mark.parametrize("freeze_cnn", [True, False])
 def test_it_learns_which_pairs_are_alike(tmp_path, freeze_cnn):
-    from conftest import SHORT_SIGHTED
-
     config = {"model_type": "wav2vec2", **FORMS["base"], **SHORT_SIGHTED}
     fetch_backbone(folder=tmp_path, config=config, seed=3, **BACKBONE)
     torch.manual_seed(0)

@@ -1,5 +1,7 @@
 """Backends that compare utterances two by two: pairs to train on, trials to score."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -21,14 +23,11 @@ class PairSampler(CropSampler):
     of another speaker. A speaker of one recording is compared with others only.
 
     Args:
-        cache: as of ``CropSampler``, like what follows.
-        labels: alike.
+        cache: as of ``CropSampler``, like ``labels``.
+        labels: the training speaker of each utterance.
         recordings: a number for each utterance; crops and copies of one recording have
             the same.
-        batch_size: alike; twice as many as there are pairs.
-        crop_frames: alike.
-        seed: alike.
-        world: alike.
+        **settings: those of ``CropSampler``; of its ``batch_size`` half are pairs.
 
     Raises:
         ValueError: when a crop has no frame, the processes cannot share a batch of
@@ -43,24 +42,14 @@ class PairSampler(CropSampler):
         cache: Cache,
         labels: Int64[np.ndarray, " N"],
         recordings: Int64[np.ndarray, " N"],
-        *,
-        batch_size: int,
-        crop_frames: int,
-        seed: int,
-        world: World = ALONE,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            cache,
-            labels,
-            batch_size=batch_size,
-            crop_frames=crop_frames,
-            seed=seed,
-            world=world,
-        )
-        if batch_size % (2 * world.size):
+        super().__init__(cache, labels, **settings)
+        whole = 2 * self.world.size
+        if self.batch_size % whole:
             raise ValueError(
-                f"train.batch_size is {batch_size}, which is not whole pairs of crops"
-                f" for each process; make it a multiple of {2 * world.size}"
+                f"train.batch_size is {self.batch_size}, which is not whole pairs of"
+                f" crops for each process; make it a multiple of {whole}"
             )
         # All of a speaker stand together, and there all of a recording.
         self._order_of_all = np.lexsort((recordings, labels))

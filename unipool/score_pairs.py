@@ -3,7 +3,7 @@
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -14,10 +14,28 @@ from unipool.cell import CellFiles, known_of, write_cell
 from unipool.device import pick_device
 from unipool.pairwise import compare_trials
 from unipool.splits import SplitCache
-from unipool.trained import open_run
+from unipool.trained import Opened, open_run
 from unipool.trials import read_trial_list
 
 logger = logging.getLogger(__name__)
+
+
+class Compared(NamedTuple):
+    """The trials of one list: their scores, and what gave them.
+
+    Args:
+        opened: the run, and the hidden states of both sides.
+        trials: of the list, with their score.
+        enrolments: the utterances of its models.
+        caches: what the hidden states did cost.
+        seconds: that the scores took.
+    """
+
+    opened: Opened
+    trials: pd.DataFrame
+    enrolments: pd.DataFrame
+    caches: dict[str, dict[str, float]]
+    seconds: float
 
 
 def score_pairs(
@@ -67,43 +85,58 @@ def score_pairs(
     """
     torch.set_num_threads(num_threads)
     where = pick_device(device)
-    found: list[pd.DataFrame] = []
-    caches: dict[str, dict[str, float]] = {}
-    for of_split, file in ((valid_split, valid_trials), (split, trials)):
-        opened = open_run(run, of_split, where)
-        if opened.info["kind"] not in PAIRWISE:
-            raise ValueError(
-                f"{run}: of kind {opened.info['kind']!r}, which has embeddings; score"
-                " these"
-            )
-        listed, started = read_trial_list(file), time.monotonic()
-        logger.info("%d trials of %s", len(listed.trials), file.stem)
-        scores = compare_trials(
-            opened.backend,
-            opened.cache,
-            listed,
-            max_frames=int(embed_batch_seconds / opened.cache.frame_shift),
-            device=where,
-            progress=True,
-        )
-        seconds = time.monotonic() - started  # of the trials, which come last
-        caches |= of_split.costs(opened.cache)
-        found.append(listed.trials.assign(score=scores))
-    valid, tested = found
-    targets = valid["target"].to_numpy(bool)
-    calibration = fit_calibration(valid[["score"]].to_numpy(), targets)
+    options: dict[str, Any] = {"device": where, "batch_seconds": embed_batch_seconds}
+    valid = _compared(run, valid_split, valid_trials, **options)
+    tested = valid
+    if trials != valid_trials:
+        tested = _compared(run, split, trials, **options)
+    opened = tested.opened
+    targets = valid.trials["target"].to_numpy(bool)
+    calibration = fit_calibration(valid.trials[["score"]].to_numpy(), targets)
     write_cell(
         files,
-        tested.assign(llr=calibration.llr(tested[["score"]].to_numpy())),
-        known=known_of(opened.rows, listed.enrolments),
-        valid=pd.DataFrame({"target": targets, "score": valid["score"]}),
+        tested.trials.assign(llr=calibration.llr(tested.trials[["score"]].to_numpy())),
+        known=known_of(opened.rows, tested.enrolments),
+        valid=pd.DataFrame({"target": targets, "score": valid.trials["score"]}),
         p_targets=p_targets,
         published=False,  # there the score is a cosine
         draws=draws,
         key=key,
         costs=opened.costs
-        | {"embed_seconds": None, "score_seconds": round(seconds, 3)},
-        caches=opened.info.get("caches", {}) | caches,
+        | {"embed_seconds": None, "score_seconds": round(tested.seconds, 3)},
+        caches=opened.info.get("caches", {}) | valid.caches | tested.caches,
         trained_with=opened.info.get("versions"),
         definition=definition,
+    )
+
+
+def _compared(
+    run: Path,
+    split: SplitCache,
+    trials: Path,
+    *,
+    device: torch.device,
+    batch_seconds: float,
+) -> Compared:
+    opened = open_run(run, split, device)
+    if opened.info["kind"] not in PAIRWISE:
+        raise ValueError(
+            f"{run}: of kind {opened.info['kind']!r}, which has embeddings; score these"
+        )
+    listed, started = read_trial_list(trials), time.monotonic()
+    logger.info("%d trials of %s", len(listed.trials), trials.stem)
+    scores = compare_trials(
+        opened.backend,
+        opened.cache,
+        listed,
+        max_frames=int(batch_seconds / opened.cache.frame_shift),
+        device=device,
+        progress=True,
+    )
+    return Compared(
+        opened,
+        listed.trials.assign(score=scores),
+        listed.enrolments,
+        split.costs(opened.cache),
+        time.monotonic() - started,
     )

@@ -534,7 +534,12 @@ def probe_cache(wildcards, name):
     listed = config["trials"][name]
     files = receipts(wildcards.backbone, listed["corpus"], listed["split"])
     described = Path(PROBE_DESCRIBED.format_map(wildcards))
-    if was_made_with(described, definition_of_probe(wildcards)):
+    return until_made(files, described, definition_of_probe(wildcards))
+
+
+def until_made(files, described, definition):
+    """Files that a product waits for; when it is made, those of them that are there."""
+    if was_made_with(described, definition):
         return [file for file in files if Path(file).exists()]
     return files
 
@@ -594,8 +599,6 @@ def inputs_of_pairs(wildcards):
         *receipts(wildcards.backbone, tested["corpus"], tested["split"]),
     ]
     described = Path(PAIRWISE_FILES[1].format_map(wildcards))
-    if was_made_with(described, definition_of_pairs(wildcards)):
-        cached = [file for file in cached if Path(file).exists()]
     return dict(
         model=MODEL.format_map(wildcards),
         weights=WEIGHTS.format_map(wildcards),
@@ -605,7 +608,9 @@ def inputs_of_pairs(wildcards):
         valid_enrolments=ENROLMENTS.format(trials=trials),
         manifest=MANIFEST.format(corpus=tested["corpus"]),
         valid_manifest=MANIFEST.format(corpus=listed["corpus"]),
-        cache=list(dict.fromkeys(cached)),
+        cache=until_made(
+            list(dict.fromkeys(cached)), described, definition_of_pairs(wildcards)
+        ),
     )
 
 
