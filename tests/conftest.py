@@ -110,7 +110,7 @@ def write_corpus(root, *, speakers, utterances):
             )
 
 
-def cache_of(lengths, *, layers=3, size=5, dtype="float16"):
+def cache_of(lengths, *, layers=3, size=5, dtype="float16", device="cpu"):
     """Write random hidden states, one utterance of each length; hold them in memory."""
     # Not above: what is imported before the tests are found is not type checked.
     from unipool.cache import (
@@ -143,7 +143,7 @@ def cache_of(lengths, *, layers=3, size=5, dtype="float16"):
             writer.finish(device="cpu")
         write_receipt(part.with_suffix(".json"), part.with_suffix(".zarr"))
         cache = open_cache([PartSet(part.parent, {}, [rows])], backbone_sha256="")
-        cache.load(torch.device("cpu"))
+        cache.load(torch.device(device))
     return cache
 
 
@@ -249,7 +249,7 @@ def run_of(folder, run, *, kind="unipool", options=None, seed=0, **changes):
     return Run(run, kind, options, Training(**(TRAINING | changes)), seed, definition)
 
 
-def data_of(folder):
+def data_of(folder, device="cpu"):
     """Say what is trained on, and with what, as keyword arguments."""
     from unipool.splits import Memory
 
@@ -257,20 +257,20 @@ def data_of(folder):
         "train_split": split_of(folder, "train"),
         "valid_split": split_of(folder, "valid"),
         "valid_trials": folder / "valid.csv",
-        "device": "cpu",
+        "device": device,
         "num_threads": 1,
         "embed_batch_seconds": 4,
         "memory": Memory(memory_gb=1, gpu_memory_gb=1),
     }
 
 
-def train_run(folder, run, *, start=None, world=None, **settings):
+def train_run(folder, run, *, start=None, world=None, device="cpu", **settings):
     """Train on the corpus that ``cached`` prepared."""
     from unipool.distributed import ALONE
     from unipool.train import train
 
     what = run_of(folder, run, **settings)
-    train(what, **data_of(folder), start=start, world=world or ALONE)
+    train(what, **data_of(folder, device), start=start, world=world or ALONE)
 
 
 def split_of(folder, split):

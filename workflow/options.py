@@ -93,8 +93,8 @@ def _unfit_batch(
     from unipool.backends import PAIRWISE
 
     size, processes = (train | entry["train"]).get("batch_size"), entry["processes"]
-    if not isinstance(size, int):
-        return
+    if not isinstance(size, int) or isinstance(size, bool):
+        return  # said elsewhere
     if size % processes:
         yield (
             f"{where}.processes: {processes} cannot share a batch of {size}; make"

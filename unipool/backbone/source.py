@@ -43,7 +43,7 @@ def make_backbone(folder: Path, *, config: dict[str, Any], seed: int) -> None:
             raise ValueError(
                 f"{model_type} has no config key {key!r}; {_near(key, list(known))}"
             )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model = AutoModel.from_config(AutoConfig.for_model(model_type, **options))
@@ -132,7 +132,7 @@ def copy_backbone(folder: Path, source: Path) -> None:
             f" {missing[0]} the first; they would be random. Use a checkpoint of"
             f" {type(model).__name__}"
         )
-    with torch.random.fork_rng():  # the same each time, on every version
+    with torch.random.fork_rng(devices=[]):  # the same each time, on every version
         torch.manual_seed(0)
         for name in sorted(report["missing_keys"]):
             torch.nn.init.uniform_(model.get_parameter(name))
