@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from unipool.backends import BACKENDS
 from unipool.corpora import CORPORA
 from workflow.config import problems_found_apart, problems_of
 from workflow.sources import missing_files, with_home
@@ -586,7 +587,30 @@ def test_an_unknown_option_lists_the_known_ones():
 def test_a_name_must_be_fit_for_a_folder(name):
     (problem,) = problems_after("corpora", CONFIG["corpora"] | {name: {"kind": "csv"}})
 
-    assert "does not match" in problem
+    assert f"{name!r} is no name; it may have a to z" in problem
+
+
+def test_one_name_is_no_list():
+    (problem,) = problems_after("grid.0.test", "demo-test")
+
+    assert problem == "grid[0].test: 'demo-test' is no list; write [demo-test]"
+
+
+def test_a_backend_of_ones_own_may_leave_its_options_without_types(monkeypatch):
+    class Mine:
+        embedding_size = 8
+
+        def __init__(
+            self, num_layers, hidden_size, *, size=3, parts: set = frozenset()
+        ):
+            pass
+
+    monkeypatch.setitem(BACKENDS, "mine", Mine)
+    mine = {"kind": "mine", "options": {"size": 5, "parts": [1]}}
+
+    assert problems_after("backends.unipool", mine) == []
+    (problem,) = problems_after("backends.unipool", mine | {"options": {"siez": 5}})
+    assert "did you mean 'size'?" in problem
 
 
 def test_options_of_what_is_not_named_are_held_against_the_default():
@@ -689,13 +713,62 @@ def test_files_of_the_grid_that_are_not_there_are_named(tmp_path, monkeypatch):
     config["corpora"]["demo"]["options"] = {"file": "https://x.org/c.csv"}
 
     assert missing_files(config) == [
-        "trials.demo-test.file: t.txt is not there; correct the path, or put the file"
-        " there",
+        "trials.demo-test.file: t.txt is not there; correct the path, or put it there",
         "corpora.demo.options.file: https://x.org/c.csv is not there; correct the path,"
-        " or put the file there",
+        " or put it there",
     ]
     (tmp_path / "t.txt").touch()
     assert len(missing_files(config)) == 1
+
+
+def test_audio_may_be_gone_once_it_is_listed_but_not_be_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = copy.deepcopy(CONFIG)
+    corpus = config["corpora"]["demo"]
+    corpus["options"] = {"root": "audio"}
+    assert missing_files(config) == []  # the job says so, and nothing is lost
+
+    manifest = tmp_path / "results/corpora/demo/utterances.csv"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("utterance,path\nu,audio/s/u.wav\n", "utf-8")
+    assert missing_files(config) == []
+    corpus["options"] = {"root": "aduio"}
+    (problem,) = missing_files(config)
+    assert problem.startswith("corpora.demo.options.root: aduio is not there; correct")
+    (tmp_path / "aduio").mkdir()
+    assert missing_files(config) == []
+
+
+@pytest.mark.parametrize("fine_tuned", [False, True])
+def test_an_encoder_may_be_gone_once_it_is_copied_but_not_be_another(
+    tmp_path, monkeypatch, fine_tuned
+):
+    monkeypatch.chdir(tmp_path)
+    config = copy.deepcopy(CONFIG)
+    name = "tiny-wavlm"
+    if fine_tuned:
+        name = "other"
+        config["backends"]["unipool"] = {
+            "kind": "finetune-cls",
+            "options": {"encoder": name},
+        }
+    config["backbones"][name] = {"path": "mine"}
+    there = tmp_path / "mine/config.json"
+    message = f"backbones.{name}.path: {Path('mine/config.json')} is not there; correct"
+    (problem,) = missing_files(config)
+    assert problem.startswith(message)
+    there.parent.mkdir()
+    there.touch()
+    assert missing_files(config) == []
+
+    there.unlink()
+    facts = tmp_path / "results/backbones" / name / "backbone.json"
+    facts.parent.mkdir(parents=True)
+    facts.write_text('{"source": "mine"}', "utf-8")
+    assert missing_files(config) == []
+    facts.write_text('{"source": "yours"}', "utf-8")
+    (problem,) = missing_files(config)
+    assert problem.startswith(message)
 
 
 def test_a_path_may_begin_in_the_home_folder(monkeypatch):

@@ -93,6 +93,10 @@ def _explain(error: ValidationError) -> Iterator[str]:
         yield f"{where}.{error.instance}: this name is taken; choose another"
     elif error.validator == "oneOf" and "$comment" in error.schema:
         yield f"{where}: {error.schema['$comment']}"
+    elif error.validator == "pattern" and "$comment" in error.schema:
+        yield f"{where}: {error.instance!r} {error.schema['$comment']}"
+    elif (error.validator, error.validator_value) == ("type", "array"):
+        yield f"{where}: {error.instance!r} is no list; write [{error.instance}]"
     else:
         yield f"{where}: {error.message}{number_hint(error)}"
 

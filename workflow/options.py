@@ -199,10 +199,11 @@ def _fit(where: str, given: Any, call: Callable[..., Any]) -> Iterator[str]:
         if key not in known:
             yield f"{where}.{key}: unknown key; {suggest(key, list(known))}"
             continue
-        if hints[key] is int and isinstance(value, float):
+        hint = hints.get(key, Any)
+        if hint is int and isinstance(value, float):
             yield f"{where}.{key}: {value} is not of type 'integer'; write {value:.0f}"
             continue
-        schema = _schema_of(hints[key])
+        schema = _schema_of(hint)
         for error in Draft202012Validator(schema).iter_errors(value):
             yield f"{where}.{key}: {error.message}{number_hint(error)}"
     for key, parameter in known.items():
@@ -216,7 +217,8 @@ def _schema_of(hint: Any) -> dict[str, Any]:
         return {"anyOf": [_schema_of(part) for part in get_args(hint)]}
     if origin is Literal:
         return {"enum": list(get_args(hint))}
-    return {"type": JSON_TYPES[origin or hint]}
+    known = JSON_TYPES.get(origin or hint)
+    return {} if known is None else {"type": known}  # a backend of one's own takes any
 
 
 def suggest(name: str, known: list[str]) -> str:

@@ -1,5 +1,7 @@
 """Where the audio, tables and lists of the config come from, and who is in them."""
 
+import csv
+import json
 from collections.abc import Iterator
 from os.path import normpath
 from pathlib import Path
@@ -27,10 +29,11 @@ def with_home(setting: Any) -> Any:
 
 
 def missing_files(config: dict[str, Any]) -> list[str]:
-    """List the tables and lists of the grid that are not there.
+    """List the tables, lists, audio and encoders of the grid that are not there.
 
     Snakemake would say it too, but not where an older result is: it would go on with
-    that, under the new definition.
+    that, under the new definition, or delete it before it fails. Audio and encoders may
+    be gone when what was made of them is here.
     """
     trials = {
         name
@@ -53,11 +56,47 @@ def missing_files(config: dict[str, Any]) -> list[str]:
         for key in TABLES:
             value = corpus.get("options", {}).get(key)
             named[f"corpora.{name}.options.{key}"] = value
-    return [
-        f"{key}: {value} is not there; correct the path, or put the file there"
+    missing = {
+        key: value
         for key, value in named.items()
         if value is not None and not Path(value).is_file()
+    }
+    for name in sorted(corpora):
+        root = config["corpora"][name].get("options", {}).get("root")
+        if root is not None and not Path(root).is_dir() and _has_other(name, root):
+            missing[f"corpora.{name}.options.root"] = root
+    backbones = {name for block in config["grid"] for name in block["backbones"]}
+    for name in {name for block in config["grid"] for name in block["backends"]}:
+        encoder = config["backends"][name].get("options", {}).get("encoder")
+        backbones |= {encoder} & set(config["backbones"])
+    for name in sorted(backbones):
+        path = config["backbones"][name].get("path")
+        if path is not None and not _is_or_was_there(name, path):
+            missing[f"backbones.{name}.path"] = f"{path}/config.json"
+    return [
+        f"{key}: {value} is not there; correct the path, or put it there"
+        for key, value in missing.items()
     ]
+
+
+def _has_other(corpus: str, root: str) -> bool:
+    """Say whether there is a manifest of audio that is not below this folder."""
+    manifest = Path("results/corpora") / corpus / "utterances.csv"
+    if not manifest.exists():
+        return False
+    with manifest.open(encoding="utf-8", newline="") as file:
+        first = next(csv.DictReader(file), None)
+    return first is None or Path(root) not in Path(first["path"]).parents
+
+
+def _is_or_was_there(backbone: str, path: str) -> bool:
+    """Say whether an encoder is in this folder, or the project has it from there."""
+    if Path(path, "config.json").is_file():
+        return True
+    facts = Path("results/backbones") / backbone / "backbone.json"
+    if not facts.exists():
+        return False
+    return bool(json.loads(facts.read_text("utf-8"))["source"] == path)
 
 
 def _on_disk(listed: dict[str, Any]) -> str | None:

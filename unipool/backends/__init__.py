@@ -4,7 +4,8 @@ Each is built as ``Backend(num_layers, hidden_size, **options)``, where ``num_la
 counts all cached hidden states, layer 0 included, and called as
 ``backend(hidden_states, mask)`` with axes (B, L, T, D) and (B, T); it gives (B, E) and
 has ``embedding_size``. Each utterance has a real frame; padding is ignored, whatever
-stands there. A new backend is one module and one line here, or in ``of_layers``.
+stands there. A new backend is one module and one line: in ``of_layers``, or here when
+it takes samples.
 
 What is pairwise is built and called likewise, with the two utterances of each pair one
 after the other; it gives (B / 2, 1), which is higher the more alike they are.
