@@ -706,6 +706,18 @@ def test_the_standard_deviation_is_the_unbiased_one(mask):
     assert std.item() == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
 
 
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 299, dtype=torch.bool)])
+def test_statistics_of_bfloat16_count_exactly(mask):
+    frames = torch.tensor([1.0, 3.0], dtype=torch.bfloat16).repeat(150)[
+        None, :299, None
+    ]
+
+    mean, std = mean_and_std(frames, mask)
+
+    assert mean.item() == pytest.approx((150 + 149 * 3) / 299, rel=1e-6)
+    assert std.item() == pytest.approx(1.0017, rel=5e-3)
+
+
 def test_the_standard_deviation_of_equal_frames_has_a_finite_gradient():
     frames = torch.ones(1, 5, 2, requires_grad=True)
 

@@ -137,6 +137,21 @@ def test_a_cache_in_the_memory_of_the_gpu_gives_what_it_gives_elsewhere(dtype):
         assert on_gpu.read(i).equal(elsewhere.read(i))
 
 
+def test_a_split_that_does_not_fit_is_read_from_its_files(cached, caplog):
+    split = split_of(cached, "train")
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-9)
+    try:
+        cache, _ = split.open(Memory(memory_gb=0, gpu_memory_gb=1), CUDA)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+    assert "it is held elsewhere" in caplog.text
+    elsewhere, _ = split.open(Memory(0, 0), CPU)
+    for i in range(len(cache.utterances)):
+        assert cache.read(i).equal(elsewhere.read(i))
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", [*BACKENDS, *PAIRWISE])
 def test_every_backend_trains(cached, tmp_path, kind, precision):

@@ -412,25 +412,33 @@ def test_int8_is_near_to_float16(project):
         assert (cache.read(i).float() - states).abs().max() < 0.01 * largest
 
 
-def run_out_of_memory(monkeypatch, *, above):
+OUT_OF_MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+)
+
+
+def run_out_of_memory(monkeypatch, *, above, error=OUT_OF_MEMORY[0]):
     """Let the encoder fail as on a GPU that is too small."""
     whole = Encoder.hidden_states
 
     def hidden_states(self, waveforms, **wanted):
         if len(waveforms) * max(map(len, waveforms)) > above:
-            raise torch.OutOfMemoryError
+            raise error
         return whole(self, waveforms, **wanted)
 
     monkeypatch.setattr(Encoder, "hidden_states", hidden_states)
 
 
-def test_when_memory_is_short_batches_are_halved(project, monkeypatch, caplog):
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_when_memory_is_short_batches_are_halved(project, monkeypatch, caplog, error):
     caplog.set_level("WARNING")
     run(project)
     one = opened(project)
     one.load(torch.device("cpu"))
     shutil.rmtree(project / "cache")
-    run_out_of_memory(monkeypatch, above=32_000)
+    run_out_of_memory(monkeypatch, above=32_000, error=error)
 
     run(project, max_batch_seconds=60)
 
@@ -439,6 +447,14 @@ def test_when_memory_is_short_batches_are_halved(project, monkeypatch, caplog):
     for i in range(len(SECONDS)):
         difference = (one.read(i).float() - other.read(i)).abs()
         assert difference.max() <= 2e-3 * one.read(i).abs().max()
+
+
+def test_another_fault_of_the_gpu_is_no_reason_to_go_on(project, monkeypatch):
+    fault = RuntimeError("CUDA error: an illegal memory access was encountered")
+    run_out_of_memory(monkeypatch, above=32_000, error=fault)
+
+    with pytest.raises(RuntimeError, match="illegal"):
+        run(project, max_batch_seconds=60)
 
 
 def test_an_utterance_that_alone_is_too_much_is_an_error(project, monkeypatch):

@@ -6,7 +6,9 @@ import sys
 import time
 
 import pytest
+import torch
 
+from unipool.device import pick_device
 from unipool.gpus import own_gpus
 
 JOB = """
@@ -131,3 +133,13 @@ def test_on_the_cpu_none_is_taken(start):
     with own_gpus(1, "cpu", 1):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "a,b"
     assert held.poll() is None
+
+
+def test_float32_is_float32_on_a_gpu():
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    matmul.allow_tf32 = convolution.allow_tf32 = True
+
+    pick_device("auto")
+
+    assert not matmul.allow_tf32
+    assert not convolution.allow_tf32

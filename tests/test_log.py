@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+import torch
 
 from unipool.log import LoggedProgress, job_log
 
@@ -49,6 +50,25 @@ def test_a_fault_of_ours_leaves_its_traceback(tmp_path):
     assert ended.value.code == 1
     assert "Traceback" in text
     assert "how could this be" in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 9 GiB. GPU 0 has"
+        ),
+        MemoryError("no array of 9 GiB"),
+    ],
+)
+def test_where_memory_is_short_it_says_what_to_lower(tmp_path, error):
+    with pytest.raises(SystemExit) as ended, job_log(tmp_path / "a.log", "x"):
+        raise error
+
+    text = (tmp_path / "a.log").read_text("utf-8")
+    assert ended.value.code == 1
+    assert "9 GiB; take less at once: `train: {batch_size, accumulate}`" in text
+    assert "Traceback" not in text
 
 
 def test_progress_is_lines_of_the_log(tmp_path, monkeypatch):

@@ -12,12 +12,14 @@ import time
 import pandas as pd
 import pytest
 import torch
-from conftest import train_run
+from conftest import split_of, train_run
 
 from unipool.backends import BACKENDS
+from unipool.cache.shard import Shard
 from unipool.checkpoint import read_checkpoint, read_loss, read_state, write_state
 from unipool.log import job_log
 from unipool.manifest import read_manifest, write_manifest
+from unipool.splits import Memory
 from unipool.trainee import Trainee
 
 
@@ -450,6 +452,26 @@ def test_one_training_speaker_is_an_error(cached, tmp_path):
 def test_a_training_that_goes_astray_says_what_to_do(cached, tmp_path):
     with pytest.raises(ValueError, match=r"lower train\.learning_rate"):
         train_run(cached, tmp_path, learning_rate=1e12)
+
+
+def test_a_split_that_the_gpu_does_not_take_is_held_elsewhere(
+    cached, monkeypatch, caplog
+):
+    whole, loaded = Shard.load, []
+
+    def load(shard, device):
+        if device.type == "cuda":
+            raise torch.OutOfMemoryError
+        loaded.append(shard)
+        whole(shard, device)
+
+    monkeypatch.setattr(Shard, "load", load)
+    split, gpu = split_of(cached, "train"), torch.device("cuda")
+    states = [split.open(Memory(memory_gb, 1), gpu)[0].read(0) for memory_gb in (0, 1)]
+
+    assert len(loaded) == 1
+    assert caplog.text.count("machine.gpu_memory_gb is 1; it is held elsewhere") == 2
+    assert states[0].equal(states[1])
 
 
 def test_the_log_shows_how_far_it_is(cached, tmp_path, caplog):

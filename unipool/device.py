@@ -11,6 +11,9 @@ from unipool.distributed import ALONE, World
 def pick_device(device: str, world: World = ALONE) -> torch.device:
     """Resolve ``auto`` to a GPU where there is one, else to the CPU.
 
+    From then on float32 means float32 on a GPU: TF32, torch's default of convolutions,
+    has 10 bits, and its results change with the batch.
+
     Args:
         device: ``auto``, ``cpu`` or ``cuda``.
         world: processes that each need a GPU of their own.
@@ -26,6 +29,8 @@ def pick_device(device: str, world: World = ALONE) -> torch.device:
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if device == "cuda" and world.size > 1:
         if world.size > torch.cuda.device_count():
             raise ValueError(
@@ -35,6 +40,17 @@ def pick_device(device: str, world: World = ALONE) -> torch.device:
         torch.cuda.set_device(world.rank)
         return torch.device("cuda", world.rank)
     return torch.device(device)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether a GPU's memory did not suffice, as torch and its libraries put it.
+
+    Of a convolution that gets no memory to work in they say that there is no engine.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error)
+        for words in ("unable to find an engine", "_ALLOC_FAILED", "out of memory")
+    )
 
 
 def forget_peak_memory(device: torch.device) -> None:

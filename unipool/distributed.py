@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
 from torch import distributed
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -96,7 +97,10 @@ def joined() -> Iterator[World]:
     if not launched():
         yield ALONE
         return
-    distributed.init_process_group()
+    # Values of Python go over the CPU: no GPU is waited for, and a process that ends is
+    # missed at once.
+    on_gpus = torch.cuda.is_available()
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
     world = World(distributed.get_rank(), distributed.get_world_size())
     if world.rank:
         logging.disable(logging.INFO)  # the first says it for all

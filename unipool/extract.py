@@ -1,7 +1,9 @@
 """Encode one part of a corpus and cache the hidden states."""
 
 import logging
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from unipool.cache import (
     is_whole,
     write_receipt,
 )
-from unipool.device import pick_device
+from unipool.device import is_out_of_memory, pick_device
 from unipool.facts import read_facts
 from unipool.lock import only_writer
 from unipool.log import LoggedProgress
@@ -190,15 +192,12 @@ class _Batches:
         states_of: dict[int, Float16[Tensor, "L _ D"]] = {}
         while by_length:
             batch = self._last_that_fit(by_length, waveforms)
-            try:
+            with self._halved_where_short(len(waveforms[batch[0]]), len(batch)):
                 encoded = self.encoder.hidden_states(
                     [waveforms[i] for i in batch], layers=layers, dtype=torch.float16
                 )
                 states_of |= zip(batch, (s.cpu() for s in encoded), strict=True)
-            except torch.OutOfMemoryError as error:
-                self._halve(error, len(waveforms[batch[0]]), len(batch))
-                continue
-            del by_length[-len(batch) :]
+                del by_length[-len(batch) :], encoded
         return [states_of[i] for i in range(len(waveforms))]
 
     def check(self, waveforms: list[Waveform]) -> None:
@@ -207,14 +206,10 @@ class _Batches:
             return
         by_length = sorted(waveforms, key=len)
         some = [by_length[0], by_length[-(-len(by_length) // 4)]]
-        while True:
-            batch = self._last_that_fit([0, 1], some)
-            if len(batch) == 1:
+        while len(batch := self._last_that_fit([0, 1], some)) > 1:
+            with self._halved_where_short(len(some[-1]), len(batch)):
+                self.encoder.check_batching([some[i] for i in batch])
                 return
-            try:
-                return self.encoder.check_batching([some[i] for i in batch])
-            except torch.OutOfMemoryError as error:
-                self._halve(error, len(some[-1]), len(batch))
 
     def _last_that_fit(
         self, by_length: list[int], waveforms: list[Waveform]
@@ -224,19 +219,25 @@ class _Batches:
         count = min(max(self.max_samples // longest, 1), len(by_length))
         return by_length[: -count - 1 : -1]
 
-    def _halve(self, error: Exception, longest: int, count: int) -> None:
-        if count == 1:
-            raise ValueError(
-                f"{longest / SAMPLE_RATE:.1f} s of audio alone are more than the GPU's"
-                " memory takes; lower window_seconds of the backbone, choose a smaller"
-                " `dtype:`, or `machine: {device: cpu}`"
-            ) from error
-        self.max_samples = min(self.max_samples, longest * count) // 2
-        logger.warning(
-            "the GPU's memory is too small for %d x %.1f s of audio; going on with"
-            " max_batch_seconds: %.1f",
-            count,
-            longest / SAMPLE_RATE,
-            self.max_samples / SAMPLE_RATE,
-        )
-        torch.cuda.empty_cache()
+    @contextmanager
+    def _halved_where_short(self, longest: int, count: int) -> Iterator[None]:
+        """Take less at once from now on, where a GPU's memory does not take this."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if count == 1:
+                raise ValueError(
+                    f"{longest / SAMPLE_RATE:.1f} s of audio alone are more than the"
+                    " GPU's memory takes; lower window_seconds of the backbone, choose"
+                    " a smaller `dtype:`, or `machine: {device: cpu}`"
+                ) from error
+            self.max_samples = min(self.max_samples, longest * count) // 2
+            logger.warning(
+                "the GPU's memory is too small for %d x %.1f s of audio; going on with"
+                " max_batch_seconds: %.1f",
+                count,
+                longest / SAMPLE_RATE,
+                self.max_samples / SAMPLE_RATE,
+            )

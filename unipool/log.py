@@ -18,6 +18,12 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 5.0
 """A log that is read afterwards needs no more, and two jobs share one terminal."""
 
+TAKE_LESS = (
+    "take less at once: `train: {batch_size, accumulate}`, or of `machine:` one of"
+    " embed_batch_seconds, max_batch_seconds, gpu_memory_gb, memory_gb, jobs_per_gpu"
+)
+"""The way out when a job's memory does not suffice."""
+
 
 class LoggedProgress(tqdm):
     """A progress bar whose every refresh is one line of the log.
@@ -86,10 +92,15 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
         except (ValueError, OSError) as error:
             logger.error("error: %s", error)
             sys.exit(1)
-        except Exception:
-            logger.exception(
-                "a fault in unipool itself; please report it with this log"
-            )
+        except Exception as error:
+            if isinstance(error, MemoryError) or "out of memory" in str(error):
+                logger.error(
+                    "error: %s; %s", ". ".join(str(error).split(". ")[:2]), TAKE_LESS
+                )
+            else:
+                logger.exception(
+                    "a fault in unipool itself; please report it with this log"
+                )
             sys.exit(1)
         finally:
             to_file.close()

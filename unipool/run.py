@@ -2,7 +2,7 @@
 
 Everything random follows from the seed and the step, and the state is kept at each
 validation and at SIGTERM, so a training that was killed ends in the same weights as one
-that was not.
+that was not: to the bit on a CPU, on a GPU but for sums whose order is left to chance.
 
 Source: the published training code of UniPool (Kim et al., arXiv 2409.07770 v1):
 gradient clip; of the validations the one of lowest EER is kept, of equals the later.

@@ -1,5 +1,6 @@
 """The hidden states of splits: where they are, what they must be of."""
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from unipool.facts import read_facts
 from unipool.manifest import divide, read_manifest
 from unipool.trials import TrialList, read_trial_list
 from unipool.views import view_of
+
+logger = logging.getLogger(__name__)
 
 
 class Memory(NamedTuple):
@@ -29,8 +32,16 @@ class Memory(NamedTuple):
     def load(self, cache: Cache, device: torch.device) -> None:
         """Load a split where it fits; else its files are read, mapped into memory."""
         if device.type == "cuda" and cache.num_bytes <= self.gpu_memory_gb * 1e9:
-            cache.load(device)
-        elif cache.num_bytes <= self.memory_gb * 1e9:
+            try:
+                return cache.load(device)
+            except torch.OutOfMemoryError:
+                logger.warning(
+                    "the GPU has no %.1f GB free for a split, though"
+                    " machine.gpu_memory_gb is %s; it is held elsewhere",
+                    cache.num_bytes / 1e9,
+                    self.gpu_memory_gb,
+                )
+        if cache.num_bytes <= self.memory_gb * 1e9:
             cache.load(torch.device("cpu"))
 
 

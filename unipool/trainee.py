@@ -140,14 +140,15 @@ class Trainee:
         for place, batch in enumerate(batches, start=1):
             with self._synchronised(last=place == self.training.accumulate):
                 loss = self._loss_of(batch) / self.training.accumulate
-                total += float(np.mean(self.world.gather(loss.item())))
-                if not math.isfinite(total):
-                    raise ValueError(
-                        f"the loss is {total} at step {self.step}; lower"
-                        f" train.learning_rate ({self.training.learning_rate}) or"
-                        f" train.gradient_clip ({self.training.gradient_clip})"
-                    )
                 loss.backward()
+            # Asked for here, for a GPU has the way back to do meanwhile.
+            total += float(np.mean(self.world.gather(loss.item())))
+            if not math.isfinite(total):
+                raise ValueError(
+                    f"the loss is {total} at step {self.step}; lower"
+                    f" train.learning_rate ({self.training.learning_rate}) or"
+                    f" train.gradient_clip ({self.training.gradient_clip})"
+                )
         nn.utils.clip_grad_norm_(self.parameters, self.training.gradient_clip)
         self.optimizer.step()
         self.learning_rate = float(self.schedule.get_last_lr()[0])

@@ -63,9 +63,6 @@ class Encoder(Backbone):
         self._padding = Padding(self._model)
         self.device, self._dtype = device, dtype
         self.tolerance = TOLERANCE[dtype]
-        # On a GPU, float32 means float32: TF32 has 10 bits, and changes with the batch.
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
         self.num_layers = config.num_hidden_layers + 1
         self.hidden_size = config.hidden_size
         self.frame_shift = self._inputs.shift / SAMPLE_RATE

@@ -31,17 +31,19 @@ def zero_padding(
 def count_frames(
     frames: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
 ) -> Float[Tensor, "B 1"]:
-    """Count the real frames of each utterance."""
+    """Count the real frames of each utterance; bfloat16 counts to 256 only."""
+    dtype = torch.promote_types(frames.dtype, torch.float32)
     if mask is None:
-        return frames.new_full((frames.shape[0], 1), frames.shape[1])
-    return mask.sum(dim=1, keepdim=True).to(frames.dtype)
+        return frames.new_full((frames.shape[0], 1), frames.shape[1], dtype=dtype)
+    return mask.sum(dim=1, keepdim=True).to(dtype)
 
 
 def mean_over_frames(
     frames: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
 ) -> Float[Tensor, "B C"]:
     """Average the real frames of each utterance."""
-    return zero_padding(frames, mask).sum(dim=1) / count_frames(frames, mask)
+    count = count_frames(frames, mask)
+    return zero_padding(frames, mask).sum(dim=1, dtype=count.dtype) / count
 
 
 def max_over_frames(

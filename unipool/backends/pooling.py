@@ -32,7 +32,7 @@ def mean_and_std(
     mean = mean_over_frames(frames, mask)
     centred = zero_padding(frames - rearrange(mean, "b c -> b 1 c"), mask)
     degrees = (count_frames(frames, mask) - 1).clamp(min=1)
-    variance = reduce(centred.square(), "b t c -> b c", "sum") / degrees
+    variance = centred.square().sum(dim=1, dtype=degrees.dtype) / degrees
     return mean, variance.clamp(min=torch.finfo(frames.dtype).tiny).sqrt()
 
 

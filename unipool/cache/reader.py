@@ -84,12 +84,18 @@ class Cache:
 
         Raises:
             ValueError: see ``gather``.
+            torch.OutOfMemoryError: when it does not fit there; it is read from its
+                files then, as before.
         """
         for part in self._parts:
             try:
                 part.shards.load(device)
             except (OSError, ValueError) as error:
                 raise _unreadable(part, error) from error
+            except torch.OutOfMemoryError:
+                for one in self._parts:
+                    one.shards.unload()
+                raise
         self._device = device
 
     def read(

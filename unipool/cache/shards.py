@@ -45,11 +45,16 @@ class Shards:
         """
 
         def load_one(number: int) -> None:
-            self._opened[number] = self._open(number)
-            self._opened[number].load(device)
+            shard = self._open(number)
+            shard.load(device)
+            self._opened[number] = shard
 
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(load_one, range(len(self))))
+
+    def unload(self) -> None:
+        """Have it in files alone again."""
+        self._opened.clear()
 
     def check(self, number: int) -> None:
         """Hold all of a shard against its checksums.

@@ -37,7 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     of_cache = commands.add_parser("cache", help="list, verify or remove what is there")
     verbs = of_cache.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
-        ("list", _list, "what is there, whether it is finished, how many runs were trained with it"),
+        (
+            "list",
+            _list,
+            "what is there, whether it is finished, how many runs were trained with it",
+        ),
         ("verify", _verify, "read all of it; name what is damaged and what mends it"),
         ("remove", _remove, "delete parts; finished runs do not miss them"),
     ):

@@ -50,14 +50,14 @@ sys.executable = shlex.quote(sys.executable)
 # checkout, and nothing after a change in the package.
 CORPUS_VERSION = 2
 EXTRACT_VERSION = 3
-TRAIN_VERSION = 4
-EMBED_VERSION = 2
+TRAIN_VERSION = 5
+EMBED_VERSION = 3
 PROBE_VERSION = 1
 TABLE_VERSION = 1
 MAP_VERSION = 1
 REPORT_VERSION = 1
 SCORE_VERSION = 4
-PAIRS_VERSION = 1
+PAIRS_VERSION = 2
 
 
 wildcard_constraints:
