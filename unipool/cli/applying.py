@@ -136,10 +136,10 @@ def _verify(options: argparse.Namespace) -> int:
         say(_sentence(row))
     if reference is None:
         warn(
-            "no decision: for one, the validation trials of the run must be there, and"
-            " their embeddings by the run as it is now; for a run of the project,"
-            " `snakemake --cores all <run>/metrics/<trials>.json --forcerun embed`"
-            " makes them, from the cache"
+            "scores, but no decision: it takes the run's validation trials, and their"
+            " embeddings by the run as it is now, and one of these is missing; for a"
+            " run of the project, `snakemake --cores all <run>/metrics/<trials>.json"
+            " --forcerun embed` makes both, from the cache"
         )
     else:
         say(
