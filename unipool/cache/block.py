@@ -25,11 +25,11 @@ def quantise(
         Values from -127 to 127, and the scales to multiply them with.
     """
     wide = states.float()
-    largest = wide.abs().amax(dim=1)
+    largest = torch.maximum(wide.amax(dim=1), -wide.amin(dim=1))
     # A little more than needed, so that rounding the scale makes no value too large;
     # but for what is so small that float16 hardly holds it.
     scales = (largest / 127 * (1 + 2**-10)).half().clamp_min(SMALLEST)
-    values = (wide / scales.float()[:, None]).round_().clamp_(-127, 127)
+    values = wide.div_(scales.float()[:, None]).round_().clamp_(-127, 127)
     return values.to(torch.int8), scales
 
 
