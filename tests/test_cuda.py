@@ -15,6 +15,7 @@ from unipool.backbone import load_backbone
 from unipool.backends import BACKENDS, PAIRWISE
 from unipool.batches import CropSampler, padded_batches
 from unipool.checkpoint import read_checkpoint
+from unipool.device import pick_device
 from unipool.embed import embed
 from unipool.embeddings import read_embeddings
 from unipool.extract import extract
@@ -24,11 +25,16 @@ from unipool.splits import Memory, SplitCache
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 MHFA = {"kind": "mhfa", "options": {"num_heads": 2, "compression": 4}}
 """A backend of which nothing is drawn by chance."""
 SAME = {"optimizer": "sgd"}
 """Adam makes large what rounding leaves of a gradient that is zero."""
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_job():
+    pick_device("cuda")  # float32 without TF32
 
 
 def history_of(run):

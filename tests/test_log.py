@@ -59,6 +59,7 @@ def test_a_fault_of_ours_leaves_its_traceback(tmp_path):
             "CUDA out of memory. Tried to allocate 9 GiB. GPU 0 has"
         ),
         MemoryError("no array of 9 GiB"),
+        RuntimeError("CUDNN_STATUS_ALLOC_FAILED for 9 GiB"),
     ],
 )
 def test_where_memory_is_short_it_says_what_to_lower(tmp_path, error):

@@ -42,17 +42,6 @@ def pick_device(device: str, world: World = ALONE) -> torch.device:
     return torch.device(device)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether a GPU's memory did not suffice, as torch and its libraries put it.
-
-    Of a convolution that gets no memory to work in they say that there is no engine.
-    """
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error)
-        for words in ("unable to find an engine", "_ALLOC_FAILED", "out of memory")
-    )
-
-
 def forget_peak_memory(device: torch.device) -> None:
     """Count the memory of a GPU anew; that of the CPU is counted for the process."""
     if device.type == "cuda":

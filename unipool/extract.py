@@ -22,10 +22,10 @@ from unipool.cache import (
     is_whole,
     write_receipt,
 )
-from unipool.device import is_out_of_memory, pick_device
+from unipool.device import pick_device
 from unipool.facts import read_facts
 from unipool.lock import only_writer
-from unipool.log import LoggedProgress
+from unipool.log import LoggedProgress, is_out_of_memory
 from unipool.manifest import divide, read_manifest
 from unipool.pieces import (
     Piece,

@@ -24,6 +24,10 @@ TAKE_LESS = (
 )
 """The way out when a job's memory does not suffice."""
 
+OUT_OF_MEMORY = ("out of memory", "_ALLOC_FAILED", "unable to find an engine")
+"""In errors of torch and its libraries; the last is of a convolution that gets no
+memory to work in."""
+
 
 class LoggedProgress(tqdm):
     """A progress bar whose every refresh is one line of the log.
@@ -61,6 +65,12 @@ class LoggedProgress(tqdm):
         logger.info(msg or str(self))
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether memory did not suffice, that of a GPU or the host's."""
+    of_its_own = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    return of_its_own or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 @contextmanager
 def job_log(path: Path | str, job: str) -> Iterator[None]:
     """Send what is logged in the block to a file and, with the job's name, to stderr.
@@ -93,7 +103,7 @@ def job_log(path: Path | str, job: str) -> Iterator[None]:
             logger.error("error: %s", error)
             sys.exit(1)
         except Exception as error:
-            if isinstance(error, MemoryError) or "out of memory" in str(error):
+            if is_out_of_memory(error):
                 logger.error(
                     "error: %s; %s", ". ".join(str(error).split(". ")[:2]), TAKE_LESS
                 )
